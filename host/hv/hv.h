@@ -28,16 +28,18 @@ enum hv_capability {
     HV_TAP = 1u << 5,
 };
 
-/* The guest sees disks as /dev/vda, /dev/vdb, ... in this order. */
+/* The guest sees disks as /dev/vda, /dev/vdb, ... in this order. A read-only image may be used by any number
+   of machines at once. */
 struct hv_disk {
-    const char *path;
+    const char *path; /* the image, or NULL: fd is it */
+    int fd; /* used where path is NULL: open for what read_only says; duplicated, stays the caller's */
     bool read_only;
 };
 
-/* A virtio-fs device; a file server listens on the socket. */
+/* A virtio-fs device. */
 struct hv_share {
-    const char *tag;
-    const char *socket;
+    const char *tag; /* mount -t virtiofs TAG */
+    int socket;      /* connected to the file server (vhost-user); duplicated, stays the caller's */
 };
 
 enum hv_network_kind { HV_NETWORK_NONE, HV_NETWORK_USER };
@@ -59,10 +61,9 @@ struct hv_network {
 
 /* Borrowed during hv_new only. */
 struct hv_config {
-    const char *name; /* sandbox id; shows in process titles and errors */
-    const char
-        *directory; /* existing, private to this machine: sockets and logs; hv_free empties what it made */
-    const char *kernel; /* vmlinux with a PVH note */
+    const char *name;      /* sandbox id; shows in process titles and errors */
+    const char *directory; /* existing and private to this machine; hv_free removes what it made there */
+    const char *kernel;    /* vmlinux with a PVH note */
     const char *initrd;
     const char *append; /* more kernel parameters, or NULL */
     unsigned vcpus;
@@ -78,13 +79,22 @@ struct hv_config {
 struct hv;
 
 struct hv_events {
-    /* The machine has ended, by itself or by hv_stop. NULL: orderly power-off. The reason is borrowed and is
-       a sentence for users, with the last lines of the guest's console where the guest panicked. */
+    /* A machine that had started has ended, by itself or by hv_stop. NULL: orderly power-off or hv_stop. The
+       reason is borrowed and is a sentence for users, with the last lines of the guest's console where the
+       guest panicked. A machine that ends while it starts says so through hv_start's `done` instead. */
     void (*stopped)(void *context, const struct error *reason);
 };
 
 /* error NULL on success; otherwise owned by the callee. */
 typedef void hv_done(void *context, struct error *error);
+
+/* When the phases of a start were reached, in microseconds since hv_start; 0: not yet. */
+struct hv_timings {
+    uint64_t spawned; /* the hypervisor's process runs */
+    uint64_t monitor; /* it answers commands */
+    uint64_t console; /* first output of the guest's kernel */
+    uint64_t ready;   /* the agent answered */
+};
 
 struct hv_ops {
     const char *name; /* "qemu-tcg", "qemu-kvm" */
@@ -97,6 +107,8 @@ struct hv_ops {
     struct error *(*connect)(struct hv *hv, uint32_t port, int *ret_fd, uint32_t *ret_host_port);
     void (*stop)(struct hv *hv);
     pid_t (*process)(const struct hv *hv);
+    void (*timings)(const struct hv *hv, struct hv_timings *ret_timings);
+    char *(*console)(const struct hv *hv);
     void (*destroy)(struct hv *hv);
 };
 
@@ -108,9 +120,10 @@ struct hv {
 /* The known hypervisors by name; NULL where there is none. */
 const struct hv_ops *hv_by_name(const char *name);
 
+/* Checks the configuration and prepares; nothing runs yet. */
 struct error *hv_new(const struct hv_ops *ops, struct event_base *base, const struct hv_config *config,
     const struct hv_events *events, void *context, struct hv **ret_hv);
-/* Starts the machine; done when the guest's agent answers on its link, which is its first act. */
+/* Starts the machine; done when the guest's agent answers on its link, which is its first act. Once only. */
 void hv_start(struct hv *hv, hv_done *done, void *context);
 void hv_pause(struct hv *hv, hv_done *done, void *context);
 void hv_resume(struct hv *hv, hv_done *done, void *context);
@@ -121,6 +134,9 @@ struct error *hv_connect(struct hv *hv, uint32_t port, int *ret_fd, uint32_t *re
 void hv_stop(struct hv *hv);
 /* The hypervisor's process, for cgroups and measurements; 0 when there is none. */
 pid_t hv_process(const struct hv *hv);
+void hv_timings(const struct hv *hv, struct hv_timings *ret_timings);
+/* The last output of the guest's console (at most 16 KiB, printable), owned by the caller. */
+char *hv_console(const struct hv *hv);
 /* Kills and reaps what is left, without calling back, and removes the files it made. Takes NULL. */
 void hv_free(struct hv *hv);
 
