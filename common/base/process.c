@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -73,7 +74,8 @@ static int become(const struct process_options *options, pid_t parent, int *repo
         setsid();
     if (options->die_with_parent) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent)
+        /* Across a pid namespace getppid() is 0. */
+        if (getppid() != parent && !(options->namespaces & CLONE_NEWPID))
             return ESRCH;
     }
     int failure = place_fds(options, report);
@@ -99,7 +101,9 @@ struct error *process_spawn(const struct process_options *options, pid_t *ret_pi
     sigset_t all, before;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
-    pid_t pid = fork();
+    pid_t pid = options->namespaces
+                    ? (pid_t)syscall(SYS_clone, (long)options->namespaces | SIGCHLD, 0, 0, 0, 0)
+                    : fork();
     if (pid == 0) {
         int failure = become(options, parent, &report[1]);
         ssize_t ignored = write(report[1], &failure, sizeof(failure));

@@ -28,6 +28,7 @@ struct process_options {
     const struct process_fd *fds; /* 0, 1 and 2 are /dev/null where not given; all others are closed */
     size_t fd_count;
     bool new_session;         /* setsid */
+    unsigned namespaces;      /* CLONE_NEW* that the child begins in; 0: the parent's */
     bool die_with_parent;     /* SIGKILL when the thread that spawned it ends */
     process_prepare *prepare; /* NULL: nothing to prepare */
     void *prepare_context;
