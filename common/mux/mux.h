@@ -10,7 +10,7 @@
  *
  * A link begins with a hello from each side. A hello that comes later (the peer was restarted or restored)
  * resets all streams. Nothing that a peer sends can make this side hold more than its bounds; a peer that
- * breaks the protocol ends the link.
+ * breaks the protocol ends the link. The program ignores SIGPIPE.
  */
 #pragma once
 
