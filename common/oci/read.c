@@ -28,6 +28,11 @@ struct target {
     void *slot;
 };
 
+static void *at(ProtobufCMessage *message, unsigned offset)
+{
+    return (char *)message + offset;
+}
+
 /* ---- strings ---- */
 
 bool oci_is_one_of(const char *text, const char *const *words)
@@ -160,7 +165,7 @@ static size_t element_size(const ProtobufCFieldDescriptor *field)
 static struct error *read_array(
     const json_t *json, const struct oci_place *place, const struct target *target, ProtobufCMessage *message)
 {
-    size_t *count = (size_t *)((char *)message + target->field->quantifier_offset);
+    size_t *count = at(message, target->field->quantifier_offset);
     size_t size = element_size(target->field);
     size_t length = json_array_size(json);
 
@@ -204,7 +209,7 @@ static struct error *read_entry(const char *key, const json_t *value, const stru
 static struct error *read_map(
     json_t *json, const struct oci_place *place, const struct target *target, ProtobufCMessage *message)
 {
-    size_t *count = (size_t *)((char *)message + target->field->quantifier_offset);
+    size_t *count = at(message, target->field->quantifier_offset);
     const char *key;
     json_t *value;
 
@@ -247,7 +252,7 @@ static struct error *member_missing(
     if (member->missing) {
         const ProtobufCFieldDescriptor *field =
             protobuf_c_message_descriptor_get_field_by_name(message->descriptor, member->field);
-        store_number(field, (char *)message + field->offset, (uint64_t)member->missing);
+        store_number(field, at(message, field->offset), (uint64_t)member->missing);
     }
     return NULL;
 }
@@ -263,7 +268,7 @@ static struct error *read_single(
     }
     TRY(read_value(json, place, target));
     if (target->field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF)
-        *(uint32_t *)((char *)message + target->field->quantifier_offset) = target->field->id;
+        *(uint32_t *)at(message, target->field->quantifier_offset) = target->field->id;
     return NULL;
 }
 
@@ -277,7 +282,7 @@ static struct error *read_member(
 
     const ProtobufCFieldDescriptor *field =
         protobuf_c_message_descriptor_get_field_by_name(message->descriptor, member->field);
-    struct target target = {member, field, (char *)message + field->offset};
+    struct target target = {member, field, at(message, field->offset)};
     if (field->label != PROTOBUF_C_LABEL_REPEATED)
         return read_single(json, place, &target, message);
     if (field->descriptor == &grpc__string_entry__descriptor)
