@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hv/hv.h"
+
+#include "hv/qemu.h"
+
+#include <string.h>
+
+const struct hv_ops *hv_by_name(const char *name)
+{
+    static const struct hv_ops *const known[] = {&qemu_kvm_ops, &qemu_tcg_ops};
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        if (strcmp(known[i]->name, name) == 0)
+            return known[i];
+    }
+    return NULL;
+}
+
+struct error *hv_new(const struct hv_ops *ops, struct event_base *base, const struct hv_config *config,
+    const struct hv_events *events, void *context, struct hv **ret_hv)
+{
+    return ops->create(base, config, events, context, ret_hv);
+}
+
+void hv_start(struct hv *hv, hv_done *done, void *context)
+{
+    hv->ops->start(hv, done, context);
+}
+
+void hv_pause(struct hv *hv, hv_done *done, void *context)
+{
+    hv->ops->pause(hv, done, context);
+}
+
+void hv_resume(struct hv *hv, hv_done *done, void *context)
+{
+    hv->ops->resume(hv, done, context);
+}
+
+struct error *hv_connect(struct hv *hv, uint32_t port, int *ret_fd, uint32_t *ret_host_port)
+{
+    return hv->ops->connect(hv, port, ret_fd, ret_host_port);
+}
+
+void hv_stop(struct hv *hv)
+{
+    hv->ops->stop(hv);
+}
+
+pid_t hv_process(const struct hv *hv)
+{
+    return hv->ops->process(hv);
+}
+
+void hv_timings(const struct hv *hv, struct hv_timings *ret_timings)
+{
+    hv->ops->timings(hv, ret_timings);
+}
+
+char *hv_console(const struct hv *hv)
+{
+    return hv->ops->console(hv);
+}
+
+void hv_free(struct hv *hv)
+{
+    if (hv)
+        hv->ops->destroy(hv);
+}

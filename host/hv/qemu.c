@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a QEMU process. It has four channels to us: the monitor (QMP), the guest's serial console, the
+ * link to the agent (a virtio-serial port that the mux divides into streams), and its standard error. Only
+ * the process's exit ends a machine here: whatever goes wrong on a channel is remembered as the fault and
+ * QEMU is killed, so there is one place that tells the owner.
+ */
+#include "hv/qemu.h"
+
+#include "base/fd.h"
+#include "base/process.h"
+#include "hv/console.h"
+#include "hv/qemu_failure.h"
+#include "hv/qemu_plan.h"
+#include "hv/qmp.h"
+#include "mux/mux.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+
+/* Twenty cold starts at once on two cores take a good ten seconds each. */
+#define START_DEADLINE_SECONDS 60
+/* When the link breaks, QEMU is most likely ending and its exit says more. */
+#define LINK_GRACE_MILLISECONDS 300
+#define CONSOLE_LINES_QUOTED 3
+
+enum state { CREATED, STARTING, RUNNING, PAUSED, ENDED };
+
+struct request {
+    hv_done *done; /* NULL: none waits */
+    void *context;
+};
+
+struct qemu {
+    struct hv hv;
+    struct event_base *base;
+    struct hv_events events;
+    void *context;
+    enum state state;
+    struct qemu_plan *plan;
+    pid_t pid; /* 0 once reaped */
+    struct process_watch *watch;
+    struct qmp *qmp;
+    struct console *console;
+    struct console *errors;
+    struct mux *mux;
+    struct event *timer;  /* the start's deadline, then the grace after a broken link */
+    struct event *failed; /* tells from the loop that a start could not even begin */
+    struct request start;
+    struct request change; /* pause or resume */
+    enum state change_to;
+    struct error *fault; /* why we ended it */
+    struct error *link_fault;
+    bool stopping;
+    bool *freed;    /* set by qemu_destroy while on_exited calls the owner */
+    uint64_t began; /* microseconds of the monotonic clock */
+    struct hv_timings timings;
+};
+
+static struct qemu *qemu_of(struct hv *hv)
+{
+    return (struct qemu *)hv;
+}
+
+static uint64_t now_microseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void note_time(const struct qemu *qemu, uint64_t *phase)
+{
+    if (*phase == 0)
+        *phase = now_microseconds() - qemu->began;
+}
+
+/* The first fault is the cause of the others. */
+static void end_with_fault(struct qemu *qemu, struct error *fault)
+{
+    if (qemu->fault)
+        error_free(fault);
+    else
+        qemu->fault = fault;
+    if (qemu->pid > 0)
+        kill(qemu->pid, SIGKILL);
+}
+
+static void answer(struct request *request, struct error *error)
+{
+    struct request taken = *request;
+    *request = (struct request){0};
+    if (taken.done)
+        taken.done(taken.context, error);
+    else
+        error_free(error);
+}
+
+/* --- the monitor --- */
+
+static void monitor_ready(void *context)
+{
+    struct qemu *qemu = context;
+    note_time(qemu, &qemu->timings.monitor);
+}
+
+/* Other reasons are the guest's own doing and show in its console, or ours. */
+static void monitor_event(void *context, const char *name, const json_t *data)
+{
+    struct qemu *qemu = context;
+    const char *reason = json_string_value(json_object_get(data, "reason"));
+    if (strcmp(name, "SHUTDOWN") == 0 && reason && strcmp(reason, "host-signal") == 0 && !qemu->fault)
+        qemu->fault =
+            error_new(ERROR_ABORTED, "the virtual machine was ended by a signal that somebody sent to QEMU");
+}
+
+static void monitor_failed(void *context, const struct error *reason)
+{
+    if (reason)
+        end_with_fault(context, error_new(error_code(reason), "%s", error_message(reason)));
+}
+
+/* --- the link --- */
+
+static void link_ready(void *context)
+{
+    struct qemu *qemu = context;
+    if (qemu->state != STARTING)
+        return;
+    qemu->state = RUNNING;
+    note_time(qemu, &qemu->timings.ready);
+    event_del(qemu->timer);
+    answer(&qemu->start, NULL);
+}
+
+static bool link_incoming(void *context, uint32_t port, struct mux_stream *stream)
+{
+    return false;
+}
+
+static void link_failed(void *context, const struct error *reason)
+{
+    struct qemu *qemu = context;
+    mux_free(TAKE_PTR(qemu->mux));
+    if (!qemu->link_fault)
+        qemu->link_fault =
+            error_new(error_code(reason), "the link to the guest's agent: %s", error_message(reason));
+    const struct timeval grace = {0, LINK_GRACE_MILLISECONDS * 1000};
+    event_add(qemu->timer, &grace);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *argument)
+{
+    struct qemu *qemu = argument;
+    if (qemu->link_fault) {
+        end_with_fault(qemu, TAKE_PTR(qemu->link_fault));
+        return;
+    }
+    _cleanup_free_ char *lines = console_last_lines(qemu->console, CONSOLE_LINES_QUOTED);
+    end_with_fault(
+        qemu, error_new(ERROR_DEADLINE_EXCEEDED, "the guest's agent did not answer within %d s%s%s",
+                  START_DEADLINE_SECONDS, *lines ? "; its console says: " : "", lines));
+}
+
+/* --- the end --- */
+
+static struct error *why_ended(struct qemu *qemu, int status)
+{
+    console_flush(qemu->console);
+    console_flush(qemu->errors);
+    _cleanup_free_ char *panic = console_panic(qemu->console);
+    _cleanup_free_ char *console = console_last_lines(qemu->console, CONSOLE_LINES_QUOTED);
+    _cleanup_free_ char *errors = console_last_lines(qemu->errors, 1);
+    const struct qemu_end end = {
+        .status = status,
+        .errors = errors,
+        .panic = panic,
+        .console = console,
+        .started = qemu->state != STARTING,
+        .fault = qemu->fault,
+    };
+    if (!qemu->stopping)
+        return qemu_failure(&end);
+    return end.started ? NULL : error_new(ERROR_CANCELLED, "the machine was stopped while it started");
+}
+
+static void on_exited(void *context, int status)
+{
+    struct qemu *qemu = context;
+    qemu->pid = 0;
+    if (qemu->qmp)
+        qmp_flush(qemu->qmp);
+    _cleanup_error_ struct error *reason = why_ended(qemu, status);
+    bool starting = qemu->state == STARTING;
+    qemu->state = ENDED;
+    event_del(qemu->timer);
+    mux_free(TAKE_PTR(qemu->mux));
+    qmp_free(TAKE_PTR(qemu->qmp));
+    /* The owner may free the machine in any of these calls. */
+    if (starting) {
+        answer(&qemu->start, TAKE_PTR(reason));
+        return;
+    }
+    bool freed = false;
+    qemu->freed = &freed;
+    answer(&qemu->change, error_new(ERROR_ABORTED, "the machine has ended"));
+    if (freed)
+        return;
+    qemu->freed = NULL;
+    qemu->events.stopped(qemu->context, reason);
+}
+
+/* --- the calls of hv.h --- */
+
+static void console_began(void *context)
+{
+    struct qemu *qemu = context;
+    note_time(qemu, &qemu->timings.console);
+}
+
+/* Each channel has one owner from here on, whatever fails. */
+static struct error *watch_channels(struct qemu *qemu, struct qemu_channels *channels)
+{
+    static const struct qmp_events monitor = {monitor_ready, monitor_event, monitor_failed};
+    static const struct mux_events link = {link_ready, link_incoming, link_failed};
+    TRY(console_new(qemu->base, TAKE_FD(channels->errors), NULL, NULL, &qemu->errors));
+    TRY(console_new(qemu->base, TAKE_FD(channels->console), console_began, qemu, &qemu->console));
+    TRY(qmp_new(qemu->base, TAKE_FD(channels->monitor), &monitor, qemu, &qemu->qmp));
+    return mux_new(qemu->base, TAKE_FD(channels->link), true, &link, qemu, &qemu->mux);
+}
+
+static struct error *launch(struct qemu *qemu)
+{
+    struct qemu_channels channels;
+    TRY(qemu_plan_spawn(qemu->plan, &qemu->pid, &channels));
+    note_time(qemu, &qemu->timings.spawned);
+    struct error *error = watch_channels(qemu, &channels);
+    close_fd(channels.errors);
+    close_fd(channels.console);
+    close_fd(channels.monitor);
+    close_fd(channels.link);
+    if (error)
+        return error;
+    const struct timeval deadline = {START_DEADLINE_SECONDS, 0};
+    event_add(qemu->timer, &deadline);
+    return process_watch_new(qemu->base, qemu->pid, on_exited, qemu, &qemu->watch);
+}
+
+static void kill_and_reap(struct qemu *qemu)
+{
+    if (qemu->pid <= 0)
+        return;
+    kill(qemu->pid, SIGKILL);
+    while (waitpid(qemu->pid, NULL, 0) < 0 && errno == EINTR) {
+    }
+    qemu->pid = 0;
+}
+
+static void on_start_failed(evutil_socket_t fd, short what, void *argument)
+{
+    struct qemu *qemu = argument;
+    answer(&qemu->start, TAKE_PTR(qemu->fault));
+}
+
+static void qemu_start(struct hv *hv, hv_done *done, void *context)
+{
+    struct qemu *qemu = qemu_of(hv);
+    qemu->start = (struct request){done, context};
+    struct error *error = NULL;
+    if (qemu->state == CREATED) {
+        qemu->state = STARTING;
+        qemu->began = now_microseconds();
+        error = launch(qemu);
+    } else {
+        error = error_new(ERROR_FAILED_PRECONDITION, "the machine was started before");
+    }
+    if (!error)
+        return;
+    kill_and_reap(qemu);
+    qemu->state = ENDED;
+    qemu->fault = error;
+    event_active(qemu->failed, EV_TIMEOUT, 1);
+}
+
+static void on_changed(void *context, struct error *error)
+{
+    struct qemu *qemu = context;
+    if (!error)
+        qemu->state = qemu->change_to;
+    answer(&qemu->change, error);
+}
+
+static void change_state(
+    struct qemu *qemu, enum state from, enum state to, const char *command, hv_done *done, void *context)
+{
+    if (qemu->state != from || qemu->change.done || !qemu->qmp) {
+        done(context, error_new(ERROR_FAILED_PRECONDITION, "the machine is not %s",
+                          from == RUNNING ? "running" : "paused"));
+        return;
+    }
+    qemu->change = (struct request){done, context};
+    qemu->change_to = to;
+    qmp_call(qemu->qmp, command, on_changed, qemu);
+}
+
+static void qemu_pause(struct hv *hv, hv_done *done, void *context)
+{
+    change_state(qemu_of(hv), RUNNING, PAUSED, "stop", done, context);
+}
+
+static void qemu_resume(struct hv *hv, hv_done *done, void *context)
+{
+    change_state(qemu_of(hv), PAUSED, RUNNING, "cont", done, context);
+}
+
+static struct error *qemu_connect(struct hv *hv, uint32_t port, int *ret_fd, uint32_t *ret_host_port)
+{
+    struct qemu *qemu = qemu_of(hv);
+    if ((qemu->state != RUNNING && qemu->state != PAUSED) || !qemu->mux)
+        return error_new(ERROR_FAILED_PRECONDITION, "the machine is not running");
+    _cleanup_fd_ int ours = -1, theirs = -1;
+    TRY(unix_pair(&ours, &theirs));
+    struct mux_stream *stream;
+    TRY(mux_open(qemu->mux, port, &stream));
+    if (ret_host_port)
+        *ret_host_port = mux_stream_id(stream);
+    mux_attach_socket(stream, TAKE_FD(ours), NULL, NULL);
+    *ret_fd = TAKE_FD(theirs);
+    return NULL;
+}
+
+static void qemu_stop(struct hv *hv)
+{
+    struct qemu *qemu = qemu_of(hv);
+    qemu->stopping = true;
+    if (qemu->pid > 0)
+        kill(qemu->pid, SIGKILL);
+}
+
+static pid_t qemu_process(const struct hv *hv)
+{
+    return ((const struct qemu *)hv)->pid;
+}
+
+static void qemu_timings(const struct hv *hv, struct hv_timings *ret_timings)
+{
+    *ret_timings = ((const struct qemu *)hv)->timings;
+}
+
+static char *qemu_console(const struct hv *hv)
+{
+    const struct qemu *qemu = (const struct qemu *)hv;
+    return qemu->console ? console_text(qemu->console) : must_copy("");
+}
+
+static void qemu_destroy(struct hv *hv)
+{
+    struct qemu *qemu = qemu_of(hv);
+    if (qemu->freed)
+        *qemu->freed = true;
+    process_watch_free(qemu->watch);
+    kill_and_reap(qemu);
+    mux_free(qemu->mux);
+    qmp_free(qemu->qmp);
+    console_free(qemu->console);
+    console_free(qemu->errors);
+    qemu_plan_free(qemu->plan);
+    if (qemu->timer)
+        event_free(qemu->timer);
+    if (qemu->failed)
+        event_free(qemu->failed);
+    error_free(qemu->fault);
+    error_free(qemu->link_fault);
+    free(qemu);
+}
+
+static struct error *create(const struct hv_ops *ops, struct event_base *base, const struct hv_config *config,
+    const struct hv_events *events, void *context, struct hv **ret_hv)
+{
+    struct qemu *qemu = must_new(struct qemu);
+    qemu->hv.ops = ops;
+    qemu->base = base;
+    qemu->events = *events;
+    qemu->context = context;
+    qemu->timer = event_new(base, -1, 0, on_timer, qemu);
+    qemu->failed = event_new(base, -1, 0, on_start_failed, qemu);
+    struct error *error = qemu_plan_new(config, ops == &qemu_kvm_ops, &qemu->plan);
+    if (!error && (!qemu->timer || !qemu->failed))
+        error = error_new(ERROR_INTERNAL, "the event loop refused a timer");
+    if (error) {
+        qemu_destroy(&qemu->hv);
+        return error;
+    }
+    *ret_hv = &qemu->hv;
+    return NULL;
+}
+
+static struct error *create_tcg(struct event_base *base, const struct hv_config *config,
+    const struct hv_events *events, void *context, struct hv **ret_hv)
+{
+    return create(&qemu_tcg_ops, base, config, events, context, ret_hv);
+}
+
+static struct error *create_kvm(struct event_base *base, const struct hv_config *config,
+    const struct hv_events *events, void *context, struct hv **ret_hv)
+{
+    return create(&qemu_kvm_ops, base, config, events, context, ret_hv);
+}
+
+#define QEMU_CAPABILITIES (HV_PAUSE | HV_SHARE | HV_USER_NETWORK)
+
+const struct hv_ops qemu_tcg_ops = {
+    .name = "qemu-tcg",
+    .capabilities = QEMU_CAPABILITIES,
+    .create = create_tcg,
+    .start = qemu_start,
+    .pause = qemu_pause,
+    .resume = qemu_resume,
+    .connect = qemu_connect,
+    .stop = qemu_stop,
+    .process = qemu_process,
+    .timings = qemu_timings,
+    .console = qemu_console,
+    .destroy = qemu_destroy,
+};
+
+const struct hv_ops qemu_kvm_ops = {
+    .name = "qemu-kvm",
+    .capabilities = QEMU_CAPABILITIES,
+    .create = create_kvm,
+    .start = qemu_start,
+    .pause = qemu_pause,
+    .resume = qemu_resume,
+    .connect = qemu_connect,
+    .stop = qemu_stop,
+    .process = qemu_process,
+    .timings = qemu_timings,
+    .console = qemu_console,
+    .destroy = qemu_destroy,
+};

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hv/qemu_arguments.h"
+
+#include "base/strv.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define MIB (UINT64_C(1) << 20)
+#define MEMORY_LEAST (48 * MIB)
+#define MEMORY_MOST (UINT64_C(1) << 40)
+#define VCPUS_MOST 32
+
+/*
+ * Translated code of TCG. QEMU's default is an eighth of the host's memory, which a long-lived guest fills
+ * and never gives back; when this is full, it starts afresh.
+ */
+#define TRANSLATION_MIB 48
+
+/* Devices that every machine has: the link's virtio-serial and the balloon. */
+#define DEVICES_ALWAYS 2
+
+static size_t count_devices(const struct hv_config *config)
+{
+    return DEVICES_ALWAYS + config->disk_count + config->share_count +
+           (config->network.kind == HV_NETWORK_NONE ? 0 : 1);
+}
+
+struct error *qemu_check_config(const struct hv_config *config)
+{
+    if (!config->name || !config->kernel || !config->initrd)
+        return error_new(ERROR_INVALID_ARGUMENT, "a machine needs a name, a kernel and an initrd");
+    if (config->memory < MEMORY_LEAST || config->memory > MEMORY_MOST)
+        return error_new(ERROR_INVALID_ARGUMENT,
+            "%" PRIu64 " MiB of memory for the machine: it must be between %" PRIu64 " and %" PRIu64 " MiB",
+            config->memory / MIB, MEMORY_LEAST / MIB, MEMORY_MOST / MIB);
+    if (config->vcpus < 1 || config->vcpus > VCPUS_MOST)
+        return error_new(ERROR_INVALID_ARGUMENT, "%u processors for the machine: it must be between 1 and %d",
+            config->vcpus, VCPUS_MOST);
+    if (count_devices(config) > QEMU_SLOTS)
+        return error_new(ERROR_INVALID_ARGUMENT, "%zu devices for the machine: it can have %d",
+            count_devices(config), QEMU_SLOTS);
+    for (size_t i = 0; i < config->share_count; i++) {
+        if (strpbrk(config->shares[i].tag, ",= "))
+            return error_new(ERROR_INVALID_ARGUMENT, "bad tag of a share: %s", config->shares[i].tag);
+    }
+    for (size_t i = 0; i < config->network.port_count; i++) {
+        const char *address = config->network.ports[i].host_address;
+        struct in_addr parsed;
+        if (address && inet_pton(AF_INET, address, &parsed) != 1)
+            return error_new(ERROR_INVALID_ARGUMENT,
+                "publishing a port on %s: QEMU's user network publishes on IPv4 addresses only", address);
+    }
+    return NULL;
+}
+
+/* Commas separate options in QEMU's syntax and are doubled inside a value. */
+static char *escaped(const char *value)
+{
+    char *result = must_alloc(2 * strlen(value) + 1), *out = result;
+    for (; *value; value++) {
+        *out++ = *value;
+        if (*value == ',')
+            *out++ = ',';
+    }
+    return result;
+}
+
+static void add_machine(char ***line, const struct hv_config *config, const struct qemu_launch *launch)
+{
+    strv_append(line, "-M");
+    strv_append_printf(line,
+        "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=on,mem-merge=off,dump-guest-core=off%s",
+        config->share_count ? ",memory-backend=ram" : "");
+    strv_append(line, "-accel");
+    if (launch->kvm)
+        strv_append(line, "kvm");
+    else
+        strv_append_printf(
+            line, "tcg,tb-size=%d,thread=%s", TRANSLATION_MIB, config->vcpus > 1 ? "multi" : "single");
+    strv_append(line, "-cpu");
+    strv_append(line, launch->cpu);
+    strv_append(line, "-smp");
+    strv_append_printf(line, "%u", config->vcpus);
+    uint64_t mebibytes = (config->memory + MIB - 1) / MIB;
+    strv_append(line, "-m");
+    strv_append_printf(line, "%" PRIu64 "M", mebibytes);
+    if (config->share_count) {
+        /* The file server reads and writes guest memory itself, so it must be a file both can map. */
+        strv_append(line, "-object");
+        strv_append_printf(line, "memory-backend-memfd,id=ram,size=%" PRIu64 "M,share=on", mebibytes);
+    }
+    /* virtio-fs is a virtio 1 device; the microvm's transports are legacy unless told. */
+    strv_append(line, "-global");
+    strv_append(line, "virtio-mmio.force-legacy=false");
+}
+
+/*
+ * What each kernel parameter saves or decides: no clock and timer self-checks (they fail on a busy host),
+ * no crypto self-tests, no search for a PCI bus that does not exist, random numbers from RDRAND at once.
+ * A panic or reboot is a triple fault, which ends QEMU.
+ */
+static void add_kernel(char ***line, const struct hv_config *config, const struct qemu_launch *launch)
+{
+    _cleanup_free_ char *kernel = escaped(launch->kernel), *initrd = escaped(launch->initrd);
+    strv_append(line, "-kernel");
+    strv_append(line, kernel);
+    strv_append(line, "-initrd");
+    strv_append(line, initrd);
+    strv_append(line, "-append");
+    strv_append_printf(line,
+        "console=ttyS0 reboot=t panic=-1 tsc=reliable no_timer_check random.trust_cpu=on cryptomgr.notests "
+        "pci=off%s%s%s",
+        config->debug ? "" : " quiet", config->append ? " " : "", config->append ? config->append : "");
+}
+
+static void add_channels(char ***line)
+{
+    strv_append(line, "-chardev");
+    strv_append_printf(line, "socket,id=monitor,fd=%d", QEMU_FD_MONITOR);
+    strv_append(line, "-mon");
+    strv_append(line, "chardev=monitor,mode=control");
+    strv_append(line, "-chardev");
+    strv_append_printf(line, "socket,id=console,fd=%d", QEMU_FD_CONSOLE);
+    strv_append(line, "-serial");
+    strv_append(line, "chardev:console");
+    strv_append(line, "-chardev");
+    strv_append_printf(line, "socket,id=link,fd=%d", QEMU_FD_LINK);
+    strv_append(line, "-device");
+    strv_append(line, "virtio-serial-device,max_ports=2");
+    strv_append(line, "-device");
+    strv_append(line, "virtserialport,nr=1,chardev=link,name=" QEMU_LINK_NAME);
+}
+
+/*
+ * Read-only images are opened once by us and need no lock; their pages are shared with all other machines
+ * through the page cache. A writable disk is scratch: it does not outlive the machine, so a flush of the
+ * guest need not reach the host's disk.
+ */
+static void add_disks(char ***line, const struct hv_config *config)
+{
+    for (size_t i = 0; i < config->disk_count; i++) {
+        bool read_only = config->disks[i].read_only;
+        strv_append(line, "-add-fd");
+        strv_append_printf(line, "fd=%d,set=%zu", QEMU_FD_DISKS + (int)i, i + 1);
+        strv_append(line, "-blockdev");
+        strv_append_printf(line, "driver=file,node-name=disk%zu,filename=/dev/fdset/%zu,locking=off,%s", i,
+            i + 1, read_only ? "read-only=on" : "read-only=off,discard=unmap,cache.no-flush=on");
+        strv_append(line, "-device");
+        strv_append_printf(line, "virtio-blk-device,drive=disk%zu", i);
+    }
+}
+
+static void add_shares(char ***line, const struct hv_config *config)
+{
+    for (size_t i = 0; i < config->share_count; i++) {
+        strv_append(line, "-chardev");
+        strv_append_printf(
+            line, "socket,id=share%zu,fd=%d", i, QEMU_FD_DISKS + (int)config->disk_count + (int)i);
+        strv_append(line, "-device");
+        strv_append_printf(
+            line, "vhost-user-fs-device,chardev=share%zu,tag=%s,queue-size=256", i, config->shares[i].tag);
+    }
+}
+
+static void add_network(char ***line, const struct hv_network *network)
+{
+    if (network->kind == HV_NETWORK_NONE)
+        return;
+    char *netdev = must_copy("user,id=net0,ipv6=off");
+    for (size_t i = 0; i < network->port_count; i++) {
+        const struct hv_port *port = &network->ports[i];
+        char *more = must_printf("%s,hostfwd=%s:%s:%u-:%u", netdev, port->udp ? "udp" : "tcp",
+            port->host_address ? port->host_address : "", port->host_port, port->guest_port);
+        free(netdev);
+        netdev = more;
+    }
+    strv_append(line, "-netdev");
+    strv_take(line, netdev);
+    const uint8_t *mac = network->mac;
+    strv_append(line, "-device");
+    strv_append_printf(line, "virtio-net-device,netdev=net0,mac=%02x:%02x:%02x:%02x:%02x:%02x", mac[0],
+        mac[1], mac[2], mac[3], mac[4], mac[5]);
+}
+
+char **qemu_arguments(const struct hv_config *config, const struct qemu_launch *launch)
+{
+    char **line = NULL;
+    _cleanup_free_ char *name = escaped(config->name);
+    strv_append(&line, launch->binary);
+    strv_append(&line, "-name");
+    strv_append_printf(&line, "guest=%s", name);
+    static const char *const fixed[] = {"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"};
+    for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
+        strv_append(&line, fixed[i]);
+    add_machine(&line, config, launch);
+    add_kernel(&line, config, launch);
+    add_channels(&line);
+    add_disks(&line, config);
+    add_shares(&line, config);
+    add_network(&line, &config->network);
+    strv_append(&line, "-device");
+    strv_append(&line, "virtio-balloon-device,free-page-reporting=on");
+    return line;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hv/qemu_plan.h"
+
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/strv.h"
+#include "hv/programs.h"
+#include "hv/qemu_arguments.h"
+#include "jail/jail.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#define FDS_MAX (QEMU_FD_DISKS + QEMU_SLOTS)
+/* QEMU itself needs about thirty; the rest is for connections through its user network. */
+#define FILES_MAX 4096
+
+struct qemu_plan {
+    char **arguments;
+    struct jail *jail;
+    struct process_fd fds[FDS_MAX]; /* owned: closed when QEMU has them */
+    size_t fd_count;
+    struct qemu_channels channels;
+};
+
+static void give_fd(struct qemu_plan *plan, int fd, int child_fd)
+{
+    plan->fds[plan->fd_count++] = (struct process_fd){fd, child_fd};
+}
+
+static struct error *give_channel(struct qemu_plan *plan, int child_fd, int *ret_ours)
+{
+    int theirs;
+    TRY(unix_pair(ret_ours, &theirs));
+    give_fd(plan, theirs, child_fd);
+    return NULL;
+}
+
+static struct error *give_copy(struct qemu_plan *plan, int fd, int child_fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (copy < 0)
+        return error_errno(errno, "passing a descriptor to QEMU");
+    give_fd(plan, copy, child_fd);
+    return NULL;
+}
+
+static struct error *give_disk(struct qemu_plan *plan, const struct hv_disk *disk, int child_fd)
+{
+    if (!disk->path)
+        return give_copy(plan, disk->fd, child_fd);
+    int fd = open(disk->path, (disk->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(errno, "disk image %s", disk->path);
+    give_fd(plan, fd, child_fd);
+    return NULL;
+}
+
+static struct error *give_fds(struct qemu_plan *plan, const struct hv_config *config)
+{
+    TRY(give_channel(plan, STDERR_FILENO, &plan->channels.errors));
+    TRY(give_channel(plan, QEMU_FD_MONITOR, &plan->channels.monitor));
+    TRY(give_channel(plan, QEMU_FD_CONSOLE, &plan->channels.console));
+    TRY(give_channel(plan, QEMU_FD_LINK, &plan->channels.link));
+    int next = QEMU_FD_DISKS;
+    for (size_t i = 0; i < config->disk_count; i++)
+        TRY(give_disk(plan, &config->disks[i], next++));
+    for (size_t i = 0; i < config->share_count; i++)
+        TRY(give_copy(plan, config->shares[i].socket, next++));
+    return NULL;
+}
+
+/* FNV-1a: spreads sandbox ids over user ids. */
+static unsigned hash_name(const char *name)
+{
+    unsigned hash = 2166136261u;
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 16777619u;
+    return hash ^ hash >> 16;
+}
+
+static struct error *make_jail(
+    struct qemu_plan *plan, const struct hv_config *config, const struct qemu_launch *launch)
+{
+    bool network = config->network.kind == HV_NETWORK_USER;
+    static const char *const devices[] = {"/dev/kvm"};
+    /* The user network reads the host's name servers. */
+    _cleanup_free_ char *resolver = NULL;
+    if (network)
+        error_free(path_resolve("/etc/resolv.conf", &resolver));
+    const struct jail_bind binds[] = {
+        {.source = launch->kernel},
+        {.source = launch->initrd},
+        {.source = resolver, .target = "/etc/resolv.conf"},
+    };
+    const struct jail_config jail = {
+        .name = "QEMU",
+        .program = launch->binary,
+        .binds = binds,
+        .bind_count = resolver ? 3 : 2,
+        .devices = devices,
+        .device_count = launch->kvm ? 1 : 0,
+        .host_network = network,
+        .seed = hash_name(config->name),
+        .files = FILES_MAX,
+    };
+    return jail_new(&jail, &plan->jail);
+}
+
+/* The microcode-like quirk: software KVM hosts offer MSR_ARCH_CAPABILITIES and then refuse to write it, on
+   which QEMU aborts; a guest that lives in its own kernel can do without that bit. */
+static const char *cpu_model(bool kvm)
+{
+    return kvm ? "host,-arch-capabilities" : "max";
+}
+
+struct error *qemu_plan_new(const struct hv_config *config, bool kvm, struct qemu_plan **ret_plan)
+{
+    TRY(qemu_check_config(config));
+    _cleanup_(qemu_plan_free) struct qemu_plan *plan = must_new(struct qemu_plan);
+    plan->channels = (struct qemu_channels){-1, -1, -1, -1};
+    _cleanup_free_ char *binary = NULL, *kernel = NULL, *initrd = NULL;
+    TRY(find_qemu(&binary));
+    struct error *error = path_resolve(config->kernel, &kernel);
+    if (error)
+        return error_wrap(error, "guest kernel");
+    error = path_resolve(config->initrd, &initrd);
+    if (error)
+        return error_wrap(error, "guest initrd");
+    const struct qemu_launch launch = {
+        .binary = binary, .kvm = kvm, .cpu = cpu_model(kvm), .kernel = kernel, .initrd = initrd};
+    TRY(make_jail(plan, config, &launch));
+    TRY(give_fds(plan, config));
+    plan->arguments = qemu_arguments(config, &launch);
+    *ret_plan = TAKE_PTR(plan);
+    return NULL;
+}
+
+static void close_given(struct qemu_plan *plan)
+{
+    for (size_t i = 0; i < plan->fd_count; i++)
+        close_fd(plan->fds[i].fd);
+    plan->fd_count = 0;
+}
+
+void qemu_plan_free(struct qemu_plan *plan)
+{
+    if (!plan)
+        return;
+    close_given(plan);
+    close_fd(plan->channels.monitor);
+    close_fd(plan->channels.console);
+    close_fd(plan->channels.link);
+    close_fd(plan->channels.errors);
+    jail_free(plan->jail);
+    strv_free(plan->arguments);
+    free(plan);
+}
+
+struct error *qemu_plan_spawn(struct qemu_plan *plan, pid_t *ret_pid, struct qemu_channels *ret_channels)
+{
+    /* Nothing of our surroundings reaches QEMU. One malloc arena: its threads allocate little. */
+    char *const environment[] = {
+        (char[]){"PATH=/usr/bin:/bin"}, (char[]){"LC_ALL=C"}, (char[]){"MALLOC_ARENA_MAX=1"}, NULL};
+    const struct process_options options = {
+        .arguments = plan->arguments,
+        .environment = environment,
+        .directory = "/",
+        .fds = plan->fds,
+        .fd_count = plan->fd_count,
+        .new_session = true,
+        .die_with_parent = true,
+    };
+    TRY(jail_spawn(plan->jail, &options, ret_pid));
+    close_given(plan);
+    *ret_channels = plan->channels;
+    plan->channels = (struct qemu_channels){-1, -1, -1, -1};
+    return NULL;
+}
