@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# What all integration tests share. The suite runs in a pid and a mount namespace of its own (scripts/test), so
+# whatever a test leaves behind is visible and nobody else's processes are.
+
+: "${CAISSON_DIST:?set it to the assembled tree, BUILD/dist}"
+export PATH="$CAISSON_DIST/bin:$PATH"
+
+# Every file has its own directories, and they must be empty of containers after each test.
+setup_file() {
+	CAISSON_DATA=$(mktemp -d "$BATS_FILE_TMPDIR/data.XXXX")
+	CAISSON_STATE=$(mktemp -d "$BATS_FILE_TMPDIR/state.XXXX")
+	export CAISSON_DATA CAISSON_STATE
+	caisson load --name busybox -i "$BUSYBOX_ARCHIVE" >/dev/null
+}
+
+teardown() {
+	caisson rm --all --force >/dev/null || true
+	nothing_left
+}
+
+# processes PATTERN: the processes of this suite whose command line matches.
+processes() {
+	pgrep -f "$1" || true
+}
+
+# Fails, and says what, when a process, mount, socket, fifo or record remains. Processes that are just ending
+# are waited for (event: the pid is gone), at most 5 s each.
+nothing_left() {
+	local pid left
+	for pid in $(processes 'containerd-shim-|qemu-system-|virtiofsd|caisson publish'); do
+		timeout 5 tail --pid="$pid" -f /dev/null || true
+	done
+	left=$(pgrep -af 'containerd-shim-|qemu-system-|virtiofsd' || true)
+	[ -z "$left" ] || { echo "processes left: $left"; return 1; }
+	left=$(grep -F "$BATS_FILE_TMPDIR" /proc/self/mountinfo || true)
+	[ -z "$left" ] || { echo "mounts left: $left"; return 1; }
+	left=$(find "$CAISSON_STATE" \( -type s -o -type p \) | head)
+	[ -z "$left" ] || { echo "sockets or fifos left: $left"; return 1; }
+	left=$(ls "$CAISSON_STATE/containers" "$CAISSON_DATA/containers" 2>/dev/null | grep -v ':$' | grep . || true)
+	[ -z "$left" ] || { echo "records left: $left"; return 1; }
+	left=$(find /sys/fs/cgroup -maxdepth 3 -name '*caisson*' 2>/dev/null || true)
+	[ -z "$left" ] || { echo "cgroups left: $left"; return 1; }
+}
+
+# expect_status N: of the last `run`.
+expect_status() {
+	[ "$status" -eq "$1" ] || { echo "status $status, not $1; output: $output"; return 1; }
+}
+
+# expect_output TEXT: somewhere in the output of the last `run`.
+expect_output() {
+	[[ "$output" == *"$1"* ]] || { echo "no \"$1\" in the output: $output"; return 1; }
+}
+
+# One sentence, from caisson, and nothing else.
+expect_one_sentence() {
+	[ "$(grep -c . <<<"$output")" -eq 1 ] && [[ "$output" == "caisson: "* ]] ||
+		{ echo "not one sentence: $output"; return 1; }
+}
+
+# wait_for_line FILE PATTERN: until a line of a growing file matches; at most 30 s.
+wait_for_line() {
+	timeout 30 grep -q -m 1 -e "$2" <(tail -n +1 -F "$1" 2>/dev/null)
+}

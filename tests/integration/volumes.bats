@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+load helpers
+
+@test "a directory is shared both ways, and live" {
+	mkdir "$BATS_TEST_TMPDIR/shared"
+	echo from-host >"$BATS_TEST_TMPDIR/shared/a"
+	caisson run -d --name v -v "$BATS_TEST_TMPDIR/shared:/data" busybox sleep 1000 >/dev/null
+	run caisson exec v cat /data/a
+	[ "$output" = from-host ]
+	caisson exec v sh -c 'echo from-guest >/data/b'
+	[ "$(cat "$BATS_TEST_TMPDIR/shared/b")" = from-guest ]
+	echo later >"$BATS_TEST_TMPDIR/shared/c"
+	run caisson exec v cat /data/c
+	[ "$output" = later ]
+	caisson rm -f v
+}
+
+@test "a single file, and two directories" {
+	mkdir "$BATS_TEST_TMPDIR/one" "$BATS_TEST_TMPDIR/two"
+	echo 1 >"$BATS_TEST_TMPDIR/one/f"
+	echo 2 >"$BATS_TEST_TMPDIR/two/f"
+	echo 3 >"$BATS_TEST_TMPDIR/file"
+	run caisson run --rm -v "$BATS_TEST_TMPDIR/one:/one" --mount "type=bind,source=$BATS_TEST_TMPDIR/two,target=/two" \
+		-v "$BATS_TEST_TMPDIR/file:/etc/file" busybox cat /one/f /two/f /etc/file
+	expect_status 0
+	[ "$output" = $'1\n2\n3' ]
+}
+
+@test "read-only is read-only" {
+	mkdir "$BATS_TEST_TMPDIR/ro"
+	run caisson run --rm -v "$BATS_TEST_TMPDIR/ro:/ro:ro" busybox touch /ro/x
+	expect_status 1
+	expect_output "Read-only"
+	[ ! -e "$BATS_TEST_TMPDIR/ro/x" ]
+}
+
+@test "a missing source of --mount is named" {
+	run caisson run --rm --mount type=bind,source=/no/such/place,target=/x busybox true
+	expect_status 125
+	expect_output /no/such/place
+	expect_one_sentence
+}
+
+@test "the guest cannot leave its share" {
+	mkdir "$BATS_TEST_TMPDIR/in"
+	echo secret >"$BATS_TEST_TMPDIR/secret"
+	ln -s ../secret "$BATS_TEST_TMPDIR/in/link"
+	run caisson run --rm -v "$BATS_TEST_TMPDIR/in:/in" busybox cat /in/link /in/../secret
+	[ "$status" -ne 0 ]
+	[[ "$output" != *secret$'\n'* ]]
+}
