@@ -136,7 +136,8 @@ static void add_channels(char ***line)
 /*
  * Read-only images are opened once by us and need no lock; their pages are shared with all other machines
  * through the page cache. A writable disk is scratch: it does not outlive the machine, so a flush of the
- * guest need not reach the host's disk.
+ * guest need not reach the host's disk. A full or broken disk of the host is an I/O error in the guest
+ * (QEMU's default would stop the machine).
  */
 static void add_disks(char ***line, const struct hv_config *config)
 {
@@ -148,7 +149,7 @@ static void add_disks(char ***line, const struct hv_config *config)
         strv_append_printf(line, "driver=file,node-name=disk%zu,filename=/dev/fdset/%zu,locking=off,%s", i,
             i + 1, read_only ? "read-only=on" : "read-only=off,discard=unmap,cache.no-flush=on");
         strv_append(line, "-device");
-        strv_append_printf(line, "virtio-blk-device,drive=disk%zu", i);
+        strv_append_printf(line, "virtio-blk-device,drive=disk%zu,werror=report,rerror=report", i);
     }
 }
 

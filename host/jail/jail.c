@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -135,6 +136,15 @@ static void choose_identity(struct jail *jail, const struct jail_config *config)
     jail->capabilities = config->serve_root ? config->capabilities : 0;
 }
 
+/* Only root of the host may raise the hard limit. */
+static unsigned allowed_files(unsigned wanted)
+{
+    struct rlimit limit;
+    if (geteuid() == 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max > wanted)
+        return wanted;
+    return (unsigned)limit.rlim_max;
+}
+
 static struct error *add_all(struct jail *jail, const struct jail_config *config)
 {
     if (config->bind_count > JAIL_BINDS_MAX)
@@ -153,7 +163,7 @@ struct error *jail_new(const struct jail_config *config, struct jail **ret_jail)
     _cleanup_(jail_free) struct jail *jail = must_new(struct jail);
     jail->name = must_copy(config->name);
     jail->parent = -1;
-    jail->files = config->files;
+    jail->files = allowed_files(config->files);
     jail->proc = config->proc;
     choose_identity(jail, config);
     if (jail_complete(NULL)) {
