@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a container comes to be: a list of steps, each done asynchronously, each undone when a later one fails
+ * or the creation is interrupted. The steps of the machine are for the sandbox's first container only.
+ */
+#pragma once
+
+#include "sandbox/model.h"
+
+/* Locally administered; the guest's only one. */
+#define GUEST_MAC                          \
+    {                                      \
+        0x02, 0xca, 0x15, 0x50, 0x00, 0x01 \
+    }
+
+struct creation {
+    struct sandbox *sandbox;
+    struct container *container;
+    struct process *process;
+    bool with_machine;
+    size_t step;          /* index of the one under way */
+    bool waiting;         /* the step's answer has not come */
+    bool undone;          /* what comes now comes too late */
+    bool orphaned;        /* only kept until the agent's late answer */
+    struct error *result; /* of the step, between its answer and the next turn of the loop */
+    struct event *step_soon;
+    sandbox_done *done;
+    void *context;
+    struct sandbox_mount *rootfs; /* owned copies */
+    size_t rootfs_count;
+    Grpc__Spec *spec;
+    struct guest_mounts *mounts;
+    struct stdio_ports ports;
+    uint64_t machine_began; /* as timeline_now */
+    size_t copy_mount;      /* index of the mount whose file is being copied */
+};
+
+struct creation_step {
+    const char *name; /* what it is doing, for errors: "starting the virtual machine" */
+    const char *mark; /* for the timeline, when done; or NULL */
+    bool machine_only;
+    bool asks_agent;
+    /* Ends in creation_step_done, now or later. */
+    void (*start)(struct creation *creation);
+    void (*undo)(struct creation *creation); /* also when `start` has failed half-way; or NULL */
+};
+
+extern const struct creation_step creation_steps[];
+extern const size_t creation_step_count;
+
+/* The agent's messages for them: an array that ends with NULL and borrows its strings. */
+Grpc__Storage **creation_storages(const struct storage_mount *mounts, size_t count);
+void creation_storages_free(Grpc__Storage **storages);
+DEFINE_CLEANUP(Grpc__Storage **, creation_storages_free);
+
+/* Takes the error. */
+void creation_step_done(struct creation *creation, struct error *error);
+/* The same as a ttrpc_done. */
+void creation_call_done(void *creation, struct error *error, const ProtobufCMessage *response);
+
+/* The steps that live in files of their own. */
+void creation_prepare_storage(struct creation *creation);
+void creation_release_storage(struct creation *creation);
+void creation_set_up_network(struct creation *creation);
+void creation_copy_files(struct creation *creation);

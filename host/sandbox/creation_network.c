@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/creation.h"
+
+/* The addresses of QEMU's user network: see struct hv_network. */
+#define GUEST_ADDRESS "10.0.2.15"
+#define GUEST_PREFIX "24"
+#define GUEST_GATEWAY "10.0.2.2"
+#define GUEST_DEVICE "eth0"
+
+static void add_default_route(void *context, struct error *error, const ProtobufCMessage *response)
+{
+    struct creation *creation = context;
+    if (error || creation->undone) {
+        creation_call_done(creation, error, NULL);
+        return;
+    }
+    Types__Route route = TYPES__ROUTE__INIT;
+    route.dest = "0.0.0.0/0";
+    route.gateway = GUEST_GATEWAY;
+    route.device = GUEST_DEVICE;
+    Types__Route *list[] = {&route};
+    Grpc__Routes routes = GRPC__ROUTES__INIT;
+    routes.routes = list;
+    routes.n_routes = ARRAY_SIZE(list);
+    Grpc__UpdateRoutesRequest request = GRPC__UPDATE_ROUTES_REQUEST__INIT;
+    request.routes = &routes;
+    agent_update_routes(creation->sandbox->agent, &request, creation_call_done, creation);
+}
+
+static void set_address(struct creation *creation)
+{
+    static const uint8_t mac[6] = GUEST_MAC;
+    _cleanup_free_ char *hardware =
+        must_printf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+    Types__IPAddress address = TYPES__IPADDRESS__INIT;
+    address.address = GUEST_ADDRESS;
+    address.mask = GUEST_PREFIX;
+    Types__IPAddress *addresses[] = {&address};
+    Types__Interface interface = TYPES__INTERFACE__INIT;
+    interface.device = GUEST_DEVICE;
+    interface.name = GUEST_DEVICE;
+    interface.hw_addr = hardware;
+    interface.mtu = 1500;
+    interface.ip_addresses = addresses;
+    interface.n_ip_addresses = ARRAY_SIZE(addresses);
+    Grpc__UpdateInterfaceRequest request = GRPC__UPDATE_INTERFACE_REQUEST__INIT;
+    request.interface = &interface;
+    agent_update_interface(creation->sandbox->agent, &request, add_default_route, creation);
+}
+
+void creation_set_up_network(struct creation *creation)
+{
+    if (creation->sandbox->settings->network == HV_NETWORK_USER)
+        set_address(creation);
+    else
+        creation_step_done(creation, NULL);
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/creation.h"
+
+#include "base/json.h"
+#include "base/strv.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+/* ---- reading the configuration ---- */
+
+static struct error *read_configuration(struct creation *creation)
+{
+    const char *bundle = creation->container->bundle;
+    _cleanup_fd_ int directory = open(bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return error_errno(errno, "opening the bundle %s", bundle);
+    TRY(oci_config_load(directory, &creation->spec));
+    if (!creation->spec->process)
+        return error_new(ERROR_INVALID_ARGUMENT, "config.json has no process to run");
+    creation->spec->process->terminal = creation->process->terminal;
+    if (creation->with_machine)
+        TRY(settings_read(creation->spec, &creation->sandbox->settings));
+    return guest_mounts_read(creation->spec, bundle, &creation->mounts);
+}
+
+static void configure(struct creation *creation)
+{
+    creation_step_done(creation, read_configuration(creation));
+}
+
+static void forget_configuration(struct creation *creation)
+{
+    if (creation->with_machine)
+        settings_free(TAKE_PTR(creation->sandbox->settings));
+}
+
+/* ---- standard streams ---- */
+
+static void open_streams(struct creation *creation)
+{
+    creation_step_done(creation, process_open_stdio(creation->process));
+}
+
+static void close_streams(struct creation *creation)
+{
+    stdio_free(TAKE_PTR(creation->process->stdio));
+}
+
+/* ---- the machine ---- */
+
+static struct hv_config machine_config(const struct sandbox *sandbox)
+{
+    const struct settings *settings = sandbox->settings;
+    struct hv_config config = {.name = sandbox->options.id,
+        .directory = sandbox->options.directory,
+        .kernel = sandbox->options.kernel,
+        .initrd = sandbox->options.initrd,
+        .vcpus = settings->vcpus,
+        .memory = settings->memory,
+        .network = {.kind = settings->network,
+            .ports = settings->ports,
+            .port_count = settings->port_count,
+            .mac = GUEST_MAC},
+        .debug = settings->debug || sandbox->options.debug};
+    config.disks = storage_disks(sandbox->storage, &config.disk_count);
+    config.shares = storage_shares(sandbox->storage, &config.share_count);
+    return config;
+}
+
+/* What `inspect` shows of the machine. */
+static void describe_machine(const struct creation *creation, const char *hypervisor, const char *reason)
+{
+    const struct settings *settings = creation->sandbox->settings;
+    _cleanup_json_ json_t *machine = json_pack("{s:s, s:s, s:I, s:I, s:I}", "hypervisor", hypervisor,
+        "reason", reason, "vcpus", (json_int_t)settings->vcpus, "memory", (json_int_t)settings->memory, "pid",
+        (json_int_t)sandbox_process_id(creation->sandbox));
+    _cleanup_free_ char *text = json_write(machine);
+    container_write_file(creation->container, "machine.json", text);
+}
+
+static void mark_machine(struct sandbox *sandbox, uint64_t began)
+{
+    struct hv_timings timings = {0};
+    hv_timings(sandbox->hv, &timings);
+    const struct timeline_mark marks[] = {{"hypervisor spawned", timings.spawned},
+        {"hypervisor answers", timings.monitor}, {"kernel started", timings.console},
+        {"agent answers", timings.ready}};
+    for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
+        if (marks[i].at > 0)
+            timeline_mark_at(&sandbox->timeline, marks[i].name, began + marks[i].at);
+}
+
+static void machine_started(void *context, struct error *error)
+{
+    struct creation *creation = context;
+    if (!error)
+        mark_machine(creation->sandbox, creation->machine_began);
+    creation_step_done(creation, error);
+}
+
+static struct error *make_machine(struct creation *creation)
+{
+    struct sandbox *sandbox = creation->sandbox;
+    const struct hv_ops *ops = NULL;
+    _cleanup_free_ char *reason = NULL;
+    TRY(sandbox->options.choose(sandbox->settings->hypervisor, &ops, &reason));
+    struct hv_config config = machine_config(sandbox);
+    TRY(hv_new(ops, sandbox->base, &config, &sandbox_hv_events, sandbox, &sandbox->hv));
+    storage_release(sandbox->storage);
+    creation->machine_began = timeline_now();
+    hv_start(sandbox->hv, machine_started, creation);
+    describe_machine(creation, ops->name, reason ? reason : "");
+    return NULL;
+}
+
+static void start_machine(struct creation *creation)
+{
+    struct error *error = make_machine(creation);
+    if (error)
+        creation_step_done(creation, error);
+}
+
+static void destroy_machine(struct creation *creation)
+{
+    hv_free(TAKE_PTR(creation->sandbox->hv));
+}
+
+/* ---- the agent ---- */
+
+static struct error *make_agent(struct sandbox *sandbox)
+{
+    int fd = -1;
+    TRY(hv_connect(sandbox->hv, AGENT_PORT, &fd, NULL));
+    return agent_new(sandbox->base, fd, sandbox_agent_closed, sandbox, &sandbox->agent);
+}
+
+static void connect_agent(struct creation *creation)
+{
+    creation_step_done(creation, make_agent(creation->sandbox));
+}
+
+static void disconnect_agent(struct creation *creation)
+{
+    agent_free(TAKE_PTR(creation->sandbox->agent));
+}
+
+/* QEMU's user network answers DNS at this address from the host's own resolv.conf. */
+static char *const user_network_dns[] = {"10.0.2.3", NULL};
+
+static void create_guest_sandbox(struct creation *creation)
+{
+    struct sandbox *sandbox = creation->sandbox;
+    char *const *servers = sandbox->settings->dns;
+    if (!servers && sandbox->settings->network == HV_NETWORK_USER)
+        servers = user_network_dns;
+    Grpc__CreateSandboxRequest request = GRPC__CREATE_SANDBOX_REQUEST__INIT;
+    request.sandbox_id = sandbox->options.id;
+    request.hostname = creation->spec->hostname;
+    _cleanup_strv_ char **lines = NULL; /* lines of resolv.conf, as Kata's runtime sends them */
+    STRV_FOREACH (server, servers)
+        strv_append_printf(&lines, "nameserver %s", *server);
+    request.dns = (const char **)(uintptr_t)lines;
+    request.n_dns = strv_length(lines);
+    const struct storage_mount *mounts = storage_sandbox_mounts(sandbox->storage, &request.n_storages);
+    _cleanup_(creation_storages_free) Grpc__Storage **storages =
+        creation_storages(mounts, request.n_storages);
+    request.storages = storages;
+    agent_create_sandbox(sandbox->agent, &request, creation_call_done, creation);
+}
+
+/* ---- the container ---- */
+
+static struct error *make_container(struct creation *creation)
+{
+    struct sandbox *sandbox = creation->sandbox;
+    const char *id = creation->container->id;
+    TRY(stdio_connect(creation->process->stdio, sandbox_connect_stream, sandbox, &creation->ports));
+    guest_spec_rewrite(creation->spec, id, storage_rootfs_path(sandbox->storage), creation->mounts);
+    Grpc__CreateContainerRequest request = GRPC__CREATE_CONTAINER_REQUEST__INIT;
+    request.container_id = id;
+    request.exec_id = id;
+    request.oci = creation->spec;
+    request.stdin_port = creation->ports.in;
+    request.stdout_port = creation->ports.out;
+    request.stderr_port = creation->ports.error;
+    const struct storage_mount *mounts = storage_rootfs_mounts(sandbox->storage, &request.n_storages);
+    _cleanup_(creation_storages_free) Grpc__Storage **storages =
+        creation_storages(mounts, request.n_storages);
+    request.storages = storages;
+    agent_create_container(sandbox->agent, &request, creation_call_done, creation);
+    return NULL;
+}
+
+static void create_guest_container(struct creation *creation)
+{
+    struct error *error = make_container(creation);
+    if (error)
+        creation_step_done(creation, error);
+}
+
+static void ignore_answer(void *context, struct error *error, const ProtobufCMessage *response)
+{
+    error_free(error);
+}
+
+/* In a machine that lives on; one that was made for this container goes as a whole. */
+static void remove_guest_container(struct creation *creation)
+{
+    if (!creation->with_machine && creation->sandbox->agent)
+        agent_remove_container(creation->sandbox->agent, creation->container->id, ignore_answer, NULL);
+}
+
+const struct creation_step creation_steps[] = {
+    {.name = "reading the configuration", .start = configure, .undo = forget_configuration},
+    {.name = "opening the standard streams", .start = open_streams, .undo = close_streams},
+    {.name = "preparing the storage",
+        .mark = "storage ready",
+        .start = creation_prepare_storage,
+        .undo = creation_release_storage},
+    {.name = "starting the virtual machine",
+        .machine_only = true,
+        .start = start_machine,
+        .undo = destroy_machine},
+    {.name = "connecting to the agent",
+        .machine_only = true,
+        .start = connect_agent,
+        .undo = disconnect_agent},
+    {.name = "creating the sandbox in the guest",
+        .mark = "sandbox created",
+        .machine_only = true,
+        .asks_agent = true,
+        .start = create_guest_sandbox},
+    {.name = "setting up the guest's network",
+        .mark = "network ready",
+        .machine_only = true,
+        .asks_agent = true,
+        .start = creation_set_up_network},
+    {.name = "copying files into the guest",
+        .mark = "files copied",
+        .asks_agent = true,
+        .start = creation_copy_files},
+    {.name = "creating the container in the guest",
+        .mark = "container created",
+        .asks_agent = true,
+        .start = create_guest_container,
+        .undo = remove_guest_container},
+};
+const size_t creation_step_count = ARRAY_SIZE(creation_steps);

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sandbox's own view of its objects, shared by the files of this folder and by nobody else.
+ *
+ * Ownership: the sandbox has containers, a container has processes (the first is init). A process is counted:
+ * by its list and by every call to the agent that will come back to it.
+ *
+ * Nothing is torn down from inside a callback of the agent, the machine or the storage: such callbacks note
+ * what happened and wake an event of the sandbox (lost_soon, creation's step_soon), which acts from the loop.
+ */
+#pragma once
+
+#include "base/path.h"
+#include "oci/config.h"
+#include "sandbox/agent.h"
+#include "sandbox/guest_spec.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/settings.h"
+#include "sandbox/timeline.h"
+#include "storage/storage.h"
+
+#include <sys/queue.h>
+
+/* How long an exit waits for a reader that does not read, in milliseconds; and when the machine is lost. */
+#define DRAIN_PATIENCE 10000
+#define DRAIN_PATIENCE_LOST 500
+/* How long execs may take to be reported ended after their container's init has ended. */
+#define EXEC_PATIENCE_SECONDS 5
+/* How long a machine may take to say why it ended after its agent fell silent. */
+#define LAST_WORDS_MILLISECONDS 700
+/* How long a guest may take to write back and power off before its machine is killed. */
+#define POWER_OFF_MILLISECONDS 1500
+
+struct creation;
+struct start;
+
+struct waiter {
+    process_waited *done;
+    void *context;
+    TAILQ_ENTRY(waiter) entry;
+};
+
+struct container {
+    struct sandbox *sandbox;
+    char *id;
+    char *bundle;
+    TAILQ_HEAD(process_list, process) processes; /* init first */
+    struct event *exec_patience;                 /* armed when init has ended before its execs */
+    bool out_of_memory;
+    TAILQ_ENTRY(container) entry;
+};
+
+struct process {
+    unsigned references;
+    struct container *container; /* NULL once deleted */
+    enum process_kind kind;
+    enum process_state state;
+    char *exec_id; /* "" for init */
+    char *in;
+    char *out;
+    char *error;
+    bool terminal;
+    pid_t pid;
+    Grpc__Process *spec; /* of an exec, until it is started */
+    struct stdio *stdio;
+    bool ended;           /* the guest said so, or the machine is lost */
+    bool drained;         /* and its output is with its readers */
+    struct start *parked; /* a Start whose answer was lost with the connection: waits for the reason */
+    uint32_t exit_status;
+    struct timespec exited_at;
+    TAILQ_HEAD(, waiter) waiters;
+    TAILQ_ENTRY(process) entry;
+};
+
+struct sandbox {
+    struct event_base *base;
+    struct sandbox_options options;
+    const struct sandbox_observer *observer;
+    void *context;
+    enum sandbox_state state;
+    struct settings *settings;
+    struct storage *storage;
+    bool holds_data; /* the guest writes to directories of the host: it has to power off in order */
+    struct hv *hv;
+    struct agent *agent;
+    struct creation *creation;
+    struct timeline timeline;
+    TAILQ_HEAD(, container) containers;
+    bool machine_ended; /* hv said so */
+    char *lost_reason;  /* why the machine is lost; NULL where it is not, or was ended on purpose */
+    struct event *lost_soon;
+    struct event *last_words; /* the agent fell silent: wait a moment for the machine's own reason */
+    struct event *stop_late;  /* the machine does not power off */
+    sandbox_done *shutdown_done;
+    void *shutdown_context;
+    struct event *shutdown_soon;
+};
+
+/* ---- sandbox.c ---- */
+
+void sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state);
+void sandbox_tell(struct sandbox *sandbox, enum sandbox_event event, const struct process *process);
+void sandbox_remark(struct sandbox *sandbox, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* NULL, or why the agent cannot be asked. */
+struct error *sandbox_check_usable(const struct sandbox *sandbox);
+struct error *sandbox_connect_stream(void *sandbox, int *ret_fd, uint32_t *ret_port);
+/* An event that cannot fail to be made; callback gets the context. */
+struct event *sandbox_event_new(struct sandbox *sandbox, event_callback_fn callback, void *context);
+struct container *sandbox_container(const struct sandbox *sandbox, const char *container_id);
+
+/* ---- loss.c: the machine ends, wanted or not ---- */
+
+extern const struct hv_events sandbox_hv_events;
+void sandbox_agent_closed(void *sandbox, const struct error *reason);
+void sandbox_storage_failed(void *sandbox, const struct error *reason);
+void sandbox_loss_events(struct sandbox *sandbox);
+/* A container's first process was reported or deleted: a machine without any use left is ended. */
+void sandbox_container_ended(struct sandbox *sandbox);
+/* Frees agent, machine and storage, and what they left in the directory. */
+void sandbox_release_machine(struct sandbox *sandbox);
+
+/* ---- memory.c ---- */
+
+/* Asks the agent for out-of-memory events, again after each. */
+void sandbox_watch_memory(struct sandbox *sandbox);
+
+/* ---- container.c ---- */
+
+struct container *container_new(struct sandbox *sandbox, const char *id, const char *bundle);
+struct process *container_init(const struct container *container);
+/* With its processes; waiters are answered. */
+void container_free(struct container *container);
+/* A small file of the bundle for front ends: `reason`, `oom`, `timings.json`. */
+void container_write_file(struct container *container, const char *name, const char *text);
+
+/* ---- process.c ---- */
+
+struct process *process_new(struct container *container, const char *exec_id, const char *in, const char *out,
+    const char *error, bool terminal);
+void process_set_state(struct process *process, enum process_state state);
+void process_hold(struct process *process);
+void process_release(struct process *process);
+struct error *process_check(const struct process *process, enum process_call call);
+struct error *process_open_stdio(struct process *process);
+const char *process_agent_id(const struct process *process);
+void process_answer_waiters(struct process *process);
+/* Takes it off its container's list, with its waiters answered. */
+void process_unlist(struct process *process);
+/* The machine is lost: fails a Start that is parked or under way. */
+void process_fail_start(struct process *process);
+
+/* ---- exit.c ---- */
+
+/* The process has ended in the guest (or with it): drains its output, then reports. */
+void process_end(struct process *process, uint32_t exit_status, uint32_t patience);
+/* The second half of process_end, for an exit that overtook the answer to Start. */
+void process_drain(struct process *process, uint32_t patience);
+/* Asks the agent for the exit status. */
+void process_watch_exit(struct process *process);
+
+/* ---- creation.c ---- */
+
+/* Interrupts it: everything is undone when this returns, and its `done` has got the reason, which is taken.
+   Not from a callback of the machine, the agent or the storage. */
+void creation_cancel(struct creation *creation, struct error *reason);
+struct container *creation_container(const struct creation *creation);
