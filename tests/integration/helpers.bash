@@ -62,5 +62,11 @@ expect_one_sentence() {
 
 # wait_for_line FILE PATTERN: until a line of a growing file matches; at most 30 s.
 wait_for_line() {
-	timeout 30 grep -q -m 1 -e "$2" <(tail -n +1 -F "$1" 2>/dev/null)
+	local lines reader status=0
+	exec {lines}< <(exec tail -n +1 -s 0.05 -F "$1" 2>/dev/null 3>&-)
+	reader=$!
+	timeout 30 grep -q -m 1 -e "$2" <&"$lines" || status=$?
+	kill "$reader"
+	exec {lines}<&-
+	[ "$status" -eq 0 ] || { echo "no line \"$2\" in: $(cat "$1")"; return 1; }
 }
