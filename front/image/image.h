@@ -110,7 +110,7 @@ struct error *image_load(struct image_store *store, const struct image_source *s
 /* How skopeo transfers; policy and registries are its own configuration. Members may be NULL. */
 struct image_pull_options {
     const char *authfile;    /* skopeo --authfile */
-    const char *credentials; /* USER[:PASSWORD], handed over in a private file, never on a command line */
+    const char *credentials; /* USER:PASSWORD, handed over in a private file, never on a command line */
     const char *tls_verify;  /* "true" or "false": skopeo --src-tls-verify */
 };
 

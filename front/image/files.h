@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The files that make up an image before it is converted: of an OCI layout directory, or of an archive.
+ */
+#pragma once
+
+#include "image/progress.h"
+
+#include <stddef.h>
+
+struct files;
+
+/* An OCI layout directory. */
+struct error *files_open_directory(const char *path, struct files **ret_files);
+/* An archive, compressed or not; "-" is standard input. Its files are copied to `temporary`, an empty
+   directory of the caller's, under names of our own. */
+struct error *files_open_archive(
+    const char *path, const char *temporary, struct progress *progress, struct files **ret_files);
+void files_free(struct files *files);
+DEFINE_CLEANUP(struct files *, files_free);
+#define _cleanup_files_ _cleanup_(files_free)
+
+/* Opens a file by its name in the layout or archive; links inside of it are followed. NOT_FOUND where there
+   is none. The descriptor is the caller's. */
+struct error *files_open(const struct files *files, const char *name, int *ret_fd);
+/* The whole of a small file. */
+struct error *files_read(
+    const struct files *files, const char *name, size_t limit, char **ret_text, size_t *ret_length);
+bool files_has(const struct files *files, const char *name);
