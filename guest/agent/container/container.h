@@ -59,7 +59,7 @@ struct container_options {
     int pid_namespace; /* descriptor of a pid namespace to live in instead of a new one; -1: as the Spec says
                         */
     bool init;         /* a small init is PID 1, reaps, passes signals on and exits as the command does */
-    const char *cgroup_root; /* where cgroup2 is mounted: "/sys/fs/cgroup"; NULL: no cgroup at all */
+    const char *cgroup_root; /* where cgroup2 is mounted: "/sys/fs/cgroup" */
 };
 
 /* Once, early in the life of a PID 1 that runs from an initramfs, before anything else is mounted: gives the

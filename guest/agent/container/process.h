@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The last stretch of a child on its way to the command that it was made for: limits, user, capabilities,
+ * seccomp, exec. The same for a container's init and for a later process.
+ */
+#pragma once
+
+#include "agent/container/seccomp.h"
+#include "base/error.h"
+#include "proto/oci.pb-c.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct process_setup {
+    const Grpc__Process *process;
+    const Grpc__LinuxCapabilities *capabilities; /* NULL: none */
+    Grpc__POSIXRlimit *const *rlimits;
+    size_t rlimit_count;
+    int64_t oom_score_adj;
+    const struct seccomp_filter *filter; /* NULL: none */
+    const char *home;                    /* set by process_confine: HOME where the environment has none */
+};
+
+/* Resource limits and the out-of-memory score, which only the guest's own root may raise: of this process
+   (pid 0), or by the agent of a child that is in a user namespace already. */
+struct error *process_limit(const struct process_setup *setup, pid_t pid);
+
+/* In the container's root. All that can be done before the command is looked up; afterwards the process is
+   the user's. Without no_new_privs the seccomp filter is in force from here on. */
+struct error *process_confine(struct process_setup *setup);
+
+/* Becomes the command; returns only with an error. NOT_FOUND and PERMISSION_DENIED as container_start says.
+ */
+struct error *process_exec(const struct process_setup *setup) __attribute__((returns_nonnull));
+/* A copy that ends with NULL, as execve takes it. */
+char **process_vector(const char *const *texts, size_t count);
+/* What a child exits with that could not become its command: 127, 126, or 125. */
+int process_failure_code(const struct error *error);
+/* The filter of a process with no_new_privs, as late as can be. */
+struct error *process_install_late_filter(const struct process_setup *setup);
