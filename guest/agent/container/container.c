@@ -35,13 +35,17 @@ struct process_setup container_process_setup(const struct container *container, 
     };
 }
 
-struct hook_state container_hook_state(const struct container *container, const char *status, pid_t pid)
+struct oci_state container_hook_state(const struct container *container, const char *status, pid_t pid)
 {
-    return (struct hook_state){.spec = container->spec,
+    return (struct oci_state){
+        .version = container->spec->version,
         .id = container->id,
-        .bundle = container->bundle,
         .status = status,
-        .pid = pid};
+        .pid = pid,
+        .bundle = container->bundle,
+        .annotations = container->spec->annotations,
+        .annotation_count = container->spec->n_annotations,
+    };
 }
 
 struct error *container_signal(struct container *container, pid_t pid, int signal)

@@ -29,7 +29,7 @@ struct container {
 };
 
 struct process_setup container_process_setup(const struct container *container, const Grpc__Process *process);
-struct hook_state container_hook_state(const struct container *container, const char *status, pid_t pid);
+struct oci_state container_hook_state(const struct container *container, const char *status, pid_t pid);
 
 /* What the child of container_create does (spawn_body); context is the container. */
 void container_init_child(void *context, int channel, int companion);

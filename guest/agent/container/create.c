@@ -124,7 +124,7 @@ static struct error *vanished(pid_t pid)
 static struct error *run_runtime_hooks(const struct container *container)
 {
     const Grpc__Hooks *hooks = container->spec->hooks;
-    struct hook_state state = container_hook_state(container, "creating", container->init_pid);
+    struct oci_state state = container_hook_state(container, "creating", container->init_pid);
     TRY(hook_run_all("prestart", hooks->prestart, hooks->n_prestart, &state));
     return hook_run_all("createRuntime", hooks->create_runtime, hooks->n_create_runtime, &state);
 }
@@ -232,7 +232,7 @@ static struct error *run_poststart_hooks(struct container *container)
     const Grpc__Hooks *hooks = container->spec->hooks;
     if (!hooks)
         return NULL;
-    struct hook_state state = container_hook_state(container, "running", container->init_pid);
+    struct oci_state state = container_hook_state(container, "running", container->init_pid);
     struct error *error = hook_run_all("poststart", hooks->poststart, hooks->n_poststart, &state);
     if (error)
         error_free(cgroup_signal(container->cgroup, SIGKILL));
@@ -268,7 +268,7 @@ struct error *container_destroy(struct container *container)
     struct error *error = cgroup_destroy(container->cgroup);
     const Grpc__Hooks *hooks = container->spec->hooks;
     if (hooks) {
-        struct hook_state state = container_hook_state(container, "stopped", 0);
+        struct oci_state state = container_hook_state(container, "stopped", 0);
         struct error *failed = hook_run_all("poststop", hooks->poststop, hooks->n_poststop, &state);
         if (error)
             error_free(failed);

@@ -20,58 +20,10 @@
 #define HOOK_STDERR_KEPT 512
 #define EXIT_NO_PROGRAM 127
 
-static void put_string(FILE *out, const char *text)
-{
-    fputc('"', out);
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            fprintf(out, "\\%c", *c);
-        else if (*c < 0x20)
-            fprintf(out, "\\u%04x", *c);
-        else
-            fputc(*c, out);
-    }
-    fputc('"', out);
-}
-
-static void put_member(FILE *out, const char *name, const char *value)
-{
-    put_string(out, name);
-    fputc(':', out);
-    put_string(out, value);
-}
-
-char *hook_state_json(const struct hook_state *state)
-{
-    char *text = NULL;
-    size_t length = 0;
-    FILE *out = open_memstream(&text, &length);
-    if (!out)
-        return must_copy("{}");
-    fputc('{', out);
-    put_member(out, "ociVersion", *state->spec->version ? state->spec->version : "1.0.2");
-    fputc(',', out);
-    put_member(out, "id", state->id);
-    fputc(',', out);
-    put_member(out, "status", state->status);
-    if (state->pid > 0)
-        fprintf(out, ",\"pid\":%d", (int)state->pid);
-    fputc(',', out);
-    put_member(out, "bundle", state->bundle);
-    fputs(",\"annotations\":{", out);
-    for (size_t i = 0; i < state->spec->n_annotations; i++) {
-        fputs(i ? "," : "", out);
-        put_member(out, state->spec->annotations[i]->key, state->spec->annotations[i]->value);
-    }
-    fputs("}}", out);
-    fclose(out);
-    return text;
-}
-
 /* A file rather than a pipe: a hook that does not read cannot block us, whatever the length. */
-static struct error *state_file(const struct hook_state *state, int *ret_file)
+static struct error *state_file(const struct oci_state *state, int *ret_file)
 {
-    _cleanup_free_ char *text = hook_state_json(state);
+    _cleanup_free_ char *text = oci_state_json(state);
     _cleanup_fd_ int file = memfd_create("state", MFD_CLOEXEC);
     if (file < 0)
         return error_errno(errno, "making a file for the state");
@@ -182,7 +134,7 @@ static struct error *await_and_reap(pid_t pid, int errors, int timeout_ms)
     return error_new(ERROR_ABORTED, "exited with %d: %s", WEXITSTATUS(status), tail.text);
 }
 
-static struct error *run(const Grpc__Hook *hook, const struct hook_state *state)
+static struct error *run(const Grpc__Hook *hook, const struct oci_state *state)
 {
     _cleanup_fd_ int input = -1;
     TRY(state_file(state, &input));
@@ -201,7 +153,7 @@ static struct error *run(const Grpc__Hook *hook, const struct hook_state *state)
 }
 
 struct error *hook_run_all(
-    const char *kind, Grpc__Hook *const *hooks, size_t count, const struct hook_state *state)
+    const char *kind, Grpc__Hook *const *hooks, size_t count, const struct oci_state *state)
 {
     for (size_t i = 0; i < count; i++)
         TRY(error_wrap(run(hooks[i], state), "%s hook %s", kind, hooks[i]->path));

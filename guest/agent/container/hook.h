@@ -7,26 +7,14 @@
 #pragma once
 
 #include "base/error.h"
-#include "proto/oci.pb-c.h"
+#include "oci/state.h"
 
 #include <stddef.h>
-#include <sys/types.h>
-
-struct hook_state {
-    const Grpc__Spec *spec; /* annotations */
-    const char *id;
-    const char *bundle;
-    const char *status; /* "creating", "created", "running", "stopped" */
-    pid_t pid;          /* 0: there is none any more */
-};
-
-/* The state as text, the caller's to free. */
-char *hook_state_json(const struct hook_state *state);
 
 /* `kind` names the hooks in errors ("createRuntime"). The first one that fails ends the row; a hook that
    exceeds its time is killed. The error quotes the end of what it wrote to standard error. */
 struct error *hook_run_all(
-    const char *kind, Grpc__Hook *const *hooks, size_t count, const struct hook_state *state);
+    const char *kind, Grpc__Hook *const *hooks, size_t count, const struct oci_state *state);
 
 /* How long the hooks may take together. */
 int hook_total_ms(Grpc__Hook *const *hooks, size_t count);

@@ -54,7 +54,7 @@ static struct error *run_hooks(const struct container *container, int channel, i
         return NULL;
     if (fchdir(root) < 0)
         return error_errno(errno, "entering the root file system");
-    struct hook_state state = container_hook_state(container, "creating", getpid());
+    struct oci_state state = container_hook_state(container, "creating", getpid());
     return hook_run_all("createContainer", hooks->create_container, hooks->n_create_container, &state);
 }
 
@@ -104,7 +104,7 @@ static struct error *run_start_hooks(const struct container *container)
     const Grpc__Hooks *hooks = container->spec->hooks;
     if (!hooks)
         return NULL;
-    struct hook_state state = container_hook_state(container, "created", getpid());
+    struct oci_state state = container_hook_state(container, "created", getpid());
     return hook_run_all("startContainer", hooks->start_container, hooks->n_start_container, &state);
 }
 
