@@ -38,12 +38,13 @@ nothing_left() {
 	[ -z "$left" ] || { echo "mounts left: $left"; return 1; }
 	left=$(find "$CAISSON_STATE" \( -type s -o -type p \) | head)
 	[ -z "$left" ] || { echo "sockets or fifos left: $left"; return 1; }
-	left=$(ls "$CAISSON_STATE/containers" "$CAISSON_DATA/containers" 2>/dev/null | grep -v ':$' | grep . || true)
+	left=$(find "$CAISSON_STATE/containers" "$CAISSON_DATA/containers" -mindepth 1 -maxdepth 1 2>/dev/null || true)
 	[ -z "$left" ] || { echo "records left: $left"; return 1; }
 	left=$(find /sys/fs/cgroup -maxdepth 3 -name '*caisson*' 2>/dev/null || true)
 	[ -z "$left" ] || { echo "cgroups left: $left"; return 1; }
 }
 
+# shellcheck disable=SC2154 # bats sets status and output
 # expect_status N: of the last `run`.
 expect_status() {
 	[ "$status" -eq "$1" ] || { echo "status $status, not $1; output: $output"; return 1; }

@@ -3,10 +3,10 @@
 # Images from everywhere, whole or not at all, and what they say of themselves.
 load helpers
 
-# A layout with the busybox image under one tag; its path is in $layout.
+# A layout with the busybox image tagged "it"; its path is in $layout.
 make_layout() {
 	layout=$BATS_TEST_TMPDIR/layout
-	skopeo copy -q "oci-archive:$BUSYBOX_ARCHIVE" "oci:$layout:${1:-it}" >/dev/null
+	skopeo copy -q "oci-archive:$BUSYBOX_ARCHIVE" "oci:$layout:it" >/dev/null
 }
 
 # add_layer TAG DIRECTORY [TAR ARGUMENT...]: the directory's contents as one more layer, as they are.

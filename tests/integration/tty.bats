@@ -219,7 +219,11 @@ same_modes() {
 	run bash -c 'echo "echo from the pipe; exit 4" | timeout 60 caisson run --rm -i busybox sh'
 	expect_status 4
 	[ "$output" = "from the pipe" ]
-	# -t where there is no terminal: the process has one all the same, or the sentence says what is wrong.
+	# The process may have a terminal without the caller having one, but nobody can type at it.
 	run timeout 60 caisson run --rm -t busybox sh -c 'tty; exit 6' </dev/null
-	[ "$status" -eq 6 ] || expect_one_sentence
+	expect_status 6
+	expect_output /dev/
+	run timeout 60 caisson run --rm -it busybox sh </dev/null
+	expect_status 125
+	expect_one_sentence
 }
