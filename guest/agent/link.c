@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/link.h"
+
+#include "base/fd.h"
+
+struct link {
+    struct mux *mux;
+    struct ttrpc_server *server;
+    struct mux_stream *waiting[LINK_WAITING_MAX];
+    size_t waiting_count;
+    link_failed *failed;
+    void *context;
+};
+
+static bool serve_agent(struct link *link, struct mux_stream *stream)
+{
+    _cleanup_fd_ int ours = -1, mux_end = -1;
+    _cleanup_error_ struct error *error = unix_pair(&ours, &mux_end);
+    if (!error)
+        error = ttrpc_server_serve(link->server, TAKE_FD(ours));
+    if (error)
+        return false;
+    mux_attach_socket(stream, TAKE_FD(mux_end), NULL, NULL);
+    return true;
+}
+
+static bool keep_waiting(struct link *link, struct mux_stream *stream)
+{
+    if (link->waiting_count == LINK_WAITING_MAX)
+        return false;
+    link->waiting[link->waiting_count++] = stream;
+    return true;
+}
+
+static bool on_incoming(void *context, uint32_t port, struct mux_stream *stream)
+{
+    switch (port) {
+    case LINK_PORT_AGENT:
+        return serve_agent(context, stream);
+    case LINK_PORT_STREAMS:
+        return keep_waiting(context, stream);
+    default:
+        return false;
+    }
+}
+
+/* A hello ends all streams of the time before it. */
+static void on_ready(void *context)
+{
+    struct link *link = context;
+    link->waiting_count = 0;
+}
+
+static void on_failed(void *context, const struct error *reason)
+{
+    struct link *link = context;
+    link->waiting_count = 0;
+    link->failed(link->context, reason);
+}
+
+struct error *link_new(struct event_base *base, int fd, struct ttrpc_server *server, link_failed *failed,
+    void *context, struct link **ret_link)
+{
+    static const struct mux_events events = {.ready = on_ready, .incoming = on_incoming, .failed = on_failed};
+    struct link *link = must_new(struct link);
+    *link = (struct link){.server = server, .failed = failed, .context = context};
+    struct error *error = mux_new(base, fd, false, &events, link, &link->mux);
+    if (error) {
+        free(link);
+        return error;
+    }
+    *ret_link = link;
+    return NULL;
+}
+
+struct error *link_take_stream(struct link *link, uint32_t number, struct mux_stream **ret_stream)
+{
+    for (size_t i = 0; i < link->waiting_count; i++) {
+        if (mux_stream_id(link->waiting[i]) != number)
+            continue;
+        *ret_stream = link->waiting[i];
+        link->waiting[i] = link->waiting[--link->waiting_count];
+        return NULL;
+    }
+    return error_new(ERROR_NOT_FOUND, "no stream with the number %u was opened", number);
+}
+
+void link_free(struct link *link)
+{
+    if (!link)
+        return;
+    mux_free(link->mux);
+    free(link);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's connections into the guest: a mux on one descriptor. Port 1024 is the agent's ttrpc server, each
+ * connection served apart. Streams to port 1027 wait in a bounded table until a request names them.
+ */
+#pragma once
+
+#include "mux/mux.h"
+#include "ttrpc/ttrpc.h"
+
+#define LINK_PORT_AGENT 1024
+#define LINK_PORT_STREAMS 1027
+
+/* Streams that no request has named yet; three for each process that is about to start. */
+#define LINK_WAITING_MAX 96
+
+struct link;
+
+/* The host is gone, or broke the protocol. The reason is borrowed. The link may be freed from here. */
+typedef void link_failed(void *context, const struct error *reason);
+
+/* Takes the descriptor; the server is borrowed. */
+struct error *link_new(struct event_base *base, int fd, struct ttrpc_server *server, link_failed *failed,
+    void *context, struct link **ret_link);
+/* The waiting stream with that number, which leaves the table: the caller attaches or resets it.
+   NOT_FOUND where none waits under it. */
+struct error *link_take_stream(struct link *link, uint32_t number, struct mux_stream **ret_stream);
+/* Takes NULL. */
+void link_free(struct link *link);

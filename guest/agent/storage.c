@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/storage.h"
+
+#include "agent/storage_driver.h"
+#include "agent/uevent.h"
+#include "base/path.h"
+#include "base/strv.h"
+
+#include <limits.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/queue.h>
+
+struct storage_mount {
+    LIST_ENTRY(storage_mount) entry;
+    char *source;
+    char *target;
+    unsigned users;
+    bool is_mount;
+};
+
+struct storage_table {
+    LIST_HEAD(, storage_mount) mounts;
+};
+
+struct storage_set {
+    struct event_base *base;
+    struct storage_table *table;
+    Grpc__Storage *const *storages;
+    size_t count;
+    struct storage_mount **held;
+    size_t held_count;
+    struct uevent_wait *wait;
+    storage_done *done;
+    void *context;
+};
+
+struct storage_table *storage_table_new(void)
+{
+    struct storage_table *table = must_new(struct storage_table);
+    LIST_INIT(&table->mounts);
+    return table;
+}
+
+void storage_table_free(struct storage_table *table)
+{
+    free(table);
+}
+
+/* ---- one mount ---- */
+
+/* Absolute, without "..", and below /run, which is where the agent lets the host put things. */
+static struct error *check_target(const char *path)
+{
+    _cleanup_strv_ char **components = strv_split(path, '/');
+    if (strncmp(path, "/run/", 5) != 0 || strlen(path) >= PATH_MAX || strv_contains(components, ".."))
+        return error_new(ERROR_INVALID_ARGUMENT, "the mount point \"%.256s\" is not a path below /run", path);
+    return NULL;
+}
+
+static struct storage_mount *find_mount(const struct storage_table *table, const char *target)
+{
+    struct storage_mount *mount;
+    LIST_FOREACH (mount, &table->mounts, entry) {
+        if (strcmp(mount->target, target) == 0)
+            return mount;
+    }
+    return NULL;
+}
+
+static struct error *make_mount(
+    struct storage_table *table, const Grpc__Storage *storage, struct storage_mount **ret_mount)
+{
+    const struct storage_driver *driver;
+    TRY(storage_driver_find(storage->driver, &driver));
+    TRY(driver->mount(storage));
+    struct storage_mount *made = must_new(struct storage_mount);
+    *made = (struct storage_mount){.source = must_copy(storage->source),
+        .target = must_copy(storage->mount_point),
+        .is_mount = driver->is_mount};
+    LIST_INSERT_HEAD(&table->mounts, made, entry);
+    *ret_mount = made;
+    return NULL;
+}
+
+static struct error *take_mount(struct storage_set *set, const Grpc__Storage *storage)
+{
+    TRY(check_target(storage->mount_point));
+    struct storage_mount *mount = find_mount(set->table, storage->mount_point);
+    if (!mount)
+        TRY(make_mount(set->table, storage, &mount));
+    else if (strcmp(mount->source, storage->source) != 0)
+        return error_new(ERROR_ALREADY_EXISTS, "%s cannot be mounted on %s, where %s is", storage->source,
+            mount->target, mount->source);
+    mount->users++;
+    set->held[set->held_count++] = mount;
+    return NULL;
+}
+
+static struct error *unmount(const struct storage_mount *mount)
+{
+    if (!mount->is_mount)
+        return tree_remove(mount->target);
+    /* Busy is what a process makes it that has not quite gone; detached, it goes with that process. */
+    if (umount2(mount->target, UMOUNT_NOFOLLOW) < 0 &&
+        umount2(mount->target, UMOUNT_NOFOLLOW | MNT_DETACH) < 0)
+        return error_errno(errno, "unmounting %s", mount->target);
+    remove(mount->target);
+    return NULL;
+}
+
+static struct error *release_mount(struct storage_mount *mount)
+{
+    if (--mount->users > 0)
+        return NULL;
+    struct error *error = unmount(mount);
+    LIST_REMOVE(mount, entry);
+    free(mount->source);
+    free(mount->target);
+    free(mount);
+    return error;
+}
+
+/* ---- a set ---- */
+
+static struct error *release_all(struct storage_set *set)
+{
+    struct error *first = NULL;
+    while (set->held_count > 0) {
+        struct error *error = release_mount(set->held[--set->held_count]);
+        if (first)
+            error_free(error);
+        else
+            first = error;
+    }
+    return first;
+}
+
+static void on_device(void *context, struct error *error);
+
+/* Whether the device is there; otherwise on_device is called once it is. */
+static struct error *wait_for_device(struct storage_set *set, const Grpc__Storage *storage, bool *ret_there)
+{
+    const struct storage_driver *driver;
+    TRY(storage_driver_find(storage->driver, &driver));
+    *ret_there = true;
+    if (!driver->is_device || access(storage->source, F_OK) == 0)
+        return NULL;
+    if (strncmp(storage->source, "/dev/", 5) != 0)
+        return error_new(ERROR_INVALID_ARGUMENT, "\"%.256s\" is not the path of a device", storage->source);
+    TRY(uevent_wait_new(set->base, storage->source, STORAGE_DEVICE_MS, on_device, set, &set->wait));
+    *ret_there = false;
+    return NULL;
+}
+
+/* One storage after the other, until a device has to be waited for or all are there. */
+static struct error *mount_next(struct storage_set *set, bool *ret_all)
+{
+    *ret_all = false;
+    while (set->held_count < set->count) {
+        const Grpc__Storage *storage = set->storages[set->held_count];
+        bool there;
+        TRY(wait_for_device(set, storage, &there));
+        if (!there)
+            return NULL;
+        TRY(take_mount(set, storage));
+    }
+    *ret_all = true;
+    return NULL;
+}
+
+static void finish(struct storage_set *set, struct error *error)
+{
+    if (error)
+        error_free(release_all(set));
+    set->done(set->context, error);
+}
+
+void storage_set_mount(struct storage_set *set)
+{
+    bool all;
+    struct error *error = set->count > STORAGE_MAX ? error_new(ERROR_INVALID_ARGUMENT,
+                                                         "%zu storages are more than the %d of one request",
+                                                         set->count, STORAGE_MAX)
+                                                   : mount_next(set, &all);
+    if (error || all)
+        finish(set, error);
+}
+
+static void on_device(void *context, struct error *error)
+{
+    struct storage_set *set = context;
+    uevent_wait_free(TAKE_PTR(set->wait));
+    if (error)
+        finish(set, error);
+    else
+        storage_set_mount(set);
+}
+
+struct storage_set *storage_set_new(struct event_base *base, struct storage_table *table,
+    Grpc__Storage *const *storages, size_t count, storage_done *done, void *context)
+{
+    struct storage_set *set = must_new(struct storage_set);
+    *set = (struct storage_set){.base = base,
+        .table = table,
+        .storages = storages,
+        .count = count,
+        .held = must_alloc_array(count ? count : 1, sizeof(*set->held)),
+        .done = done,
+        .context = context};
+    return set;
+}
+
+struct error *storage_set_free(struct storage_set *set)
+{
+    if (!set)
+        return NULL;
+    uevent_wait_free(set->wait);
+    struct error *error = release_all(set);
+    free(set->held);
+    free(set);
+    return error;
+}

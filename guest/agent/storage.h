@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Storages: what a request wants mounted in the guest before it uses it. A storage that names a mount point
+ * which is already mounted from the same source shares it; the mount goes when its last user goes.
+ *
+ *     mmioblk, blk   source is a device in /dev; waited for
+ *     ephemeral      tmpfs (or hugetlbfs)
+ *     overlayfs      upper and work directories are made
+ *     virtio-fs      source is the tag of the share
+ *     local          a directory; options: mode=
+ *     bind           source is a directory or file of the guest
+ */
+#pragma once
+
+#include "base/error.h"
+#include "proto/agent.pb-c.h"
+
+#include <event2/event.h>
+
+/* How long a device may take to appear. */
+#define STORAGE_DEVICE_MS 10000
+#define STORAGE_MAX 128 /* in one request */
+
+/* All mounts of this agent. */
+struct storage_table;
+struct storage_table *storage_table_new(void);
+/* Everything in it must have been released. Takes NULL. */
+void storage_table_free(struct storage_table *table);
+
+/* What one container, or the sandbox, uses. */
+struct storage_set;
+
+/* error: NULL, or owned by the callee; then everything that this set had mounted is unmounted again. */
+typedef void storage_done(void *context, struct error *error);
+
+/* Mounts them in order; `done` is called exactly once, perhaps before this returns, or never if the set is
+   freed first. The array is borrowed until then. */
+struct storage_set *storage_set_new(struct event_base *base, struct storage_table *table,
+    Grpc__Storage *const *storages, size_t count, storage_done *done, void *context);
+/* Starts mounting. */
+void storage_set_mount(struct storage_set *set);
+/* Unmounts what nobody else uses, newest first. The error is for the log. Takes NULL. */
+struct error *storage_set_free(struct storage_set *set);
+
+/* Names of the drivers, as GetGuestDetails lists them. */
+#define STORAGE_DRIVER_COUNT 7
+void storage_driver_names(const char *ret_names[STORAGE_DRIVER_COUNT]);
