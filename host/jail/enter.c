@@ -159,12 +159,19 @@ static int build_root(const struct jail *jail)
     return failure ? failure : make_entries(jail);
 }
 
+/* Not everyone may raise the hard limit; what it allows must then do. */
 static int limit_resources(const struct jail *jail)
 {
-    const struct rlimit none = {0, 0}, files = {jail->files, jail->files};
-    if (setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0)
+    const struct rlimit none = {0, 0};
+    struct rlimit files = {jail->files, jail->files}, now;
+    if (getrlimit(RLIMIT_NOFILE, &now) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
         return failed(jail, "limiting resources", "");
-    return 0;
+    if (setrlimit(RLIMIT_NOFILE, &files) == 0)
+        return 0;
+    if (errno != EPERM || now.rlim_max > jail->files)
+        return failed(jail, "limiting open files", "");
+    files = (struct rlimit){now.rlim_max, now.rlim_max};
+    return setrlimit(RLIMIT_NOFILE, &files) < 0 ? failed(jail, "limiting open files", "") : 0;
 }
 
 static int set_capabilities(uint64_t kept)

@@ -10,7 +10,6 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -19,6 +18,9 @@
    https://systemd.io/UIDS-GIDS/ lists 1879048192 to 2147483647 as unused. */
 #define FIRST_UID 1879048192u
 #define UID_COUNT 65536u
+
+/* The child puts the descriptors that it is given at low numbers, over what is there. */
+#define ABOVE_CHILD_FDS 128
 
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
 
@@ -136,15 +138,6 @@ static void choose_identity(struct jail *jail, const struct jail_config *config)
     jail->capabilities = config->serve_root ? config->capabilities : 0;
 }
 
-/* Only root of the host may raise the hard limit. */
-static unsigned allowed_files(unsigned wanted)
-{
-    struct rlimit limit;
-    if (geteuid() == 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max > wanted)
-        return wanted;
-    return (unsigned)limit.rlim_max;
-}
-
 static struct error *add_all(struct jail *jail, const struct jail_config *config)
 {
     if (config->bind_count > JAIL_BINDS_MAX)
@@ -163,7 +156,7 @@ struct error *jail_new(const struct jail_config *config, struct jail **ret_jail)
     _cleanup_(jail_free) struct jail *jail = must_new(struct jail);
     jail->name = must_copy(config->name);
     jail->parent = -1;
-    jail->files = allowed_files(config->files);
+    jail->files = config->files;
     jail->proc = config->proc;
     choose_identity(jail, config);
     if (jail_complete(NULL)) {
@@ -213,7 +206,8 @@ struct error *jail_spawn(struct jail *jail, const struct process_options *option
     confined.prepare_context = jail;
     jail->die_with_parent = options->die_with_parent;
     close_fd(jail->parent);
-    jail->parent = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    _cleanup_fd_ int parent = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    jail->parent = parent < 0 ? -1 : fcntl(parent, F_DUPFD_CLOEXEC, ABOVE_CHILD_FDS);
     if (jail->parent < 0)
         return error_errno(errno, "confining %s", jail->name);
     jail->report->doing[0] = '\0';
