@@ -10,6 +10,11 @@
 #include "agent/container/namespaces.h"
 #include "agent/container/process.h"
 
+#include <linux/sched.h>
+
+/* With a user namespace only this much is made by the clone, and the rest by its root. */
+#define CONTAINER_CLONED_WITH_USER ((uint64_t)(CLONE_NEWUSER | CLONE_NEWPID))
+
 struct container {
     char *id;
     char *bundle;

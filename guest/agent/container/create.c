@@ -172,8 +172,9 @@ static struct error *spawn_init(struct container *container, const struct contai
 {
     bool terminal = container->spec->process->terminal;
     static const struct container_streams none = {-1, -1, -1};
+    uint64_t created = container->namespaces.created;
     struct spawn_options options = {
-        .namespaces = container->namespaces.created,
+        .namespaces = created & CLONE_NEWUSER ? created & CONTAINER_CLONED_WITH_USER : created,
         .cgroup = cgroup_fd(container->cgroup),
         .pid_namespace = container->pid_namespace,
         .streams = terminal ? none : *streams,

@@ -205,17 +205,17 @@ struct error *identity_resolve(
     return NULL;
 }
 
-/* Leaves NULL where there is no such file. A fifo there must not stop us, nor a device be read. */
+/* Leaves NULL where there is no such file. A fifo there must not stop us; what is no file says nothing. */
 static struct error *read_optional(const char *path, char **ret_text)
 {
     _cleanup_fd_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0)
-        return errno == ENOENT || errno == ENOTDIR ? NULL : error_errno(errno, "%s", path);
+        return errno == ENOENT || errno == ENOTDIR || errno == ENXIO ? NULL : error_errno(errno, "%s", path);
     struct stat status;
     if (fstat(fd, &status) < 0)
         return error_errno(errno, "%s", path);
     if (!S_ISREG(status.st_mode))
-        return error_new(ERROR_INVALID_ARGUMENT, "%s in the container is not a regular file", path);
+        return NULL;
     return error_wrap(fd_read_all(fd, IDENTITY_FILE_MAX, ret_text, NULL), "%s", path);
 }
 

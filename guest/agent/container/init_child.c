@@ -23,18 +23,22 @@ static struct error *ask(int channel, enum channel_type request)
     return channel_wait_go(channel);
 }
 
-static struct error *enter_user_namespace(int channel)
+/* The other namespaces are made by its root, so that what they hold (/dev/mqueue) is that root's. */
+static struct error *enter_user_namespace(const struct container *container, int channel)
 {
     TRY(ask(channel, CHANNEL_MAPS));
     if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
         return error_errno(errno, "becoming root of the user namespace (its maps must have an id 0)");
+    uint64_t rest = container->namespaces.created & ~CONTAINER_CLONED_WITH_USER;
+    if (unshare((int)(rest & ~(uint64_t)CLONE_NEWCGROUP)) < 0)
+        return error_errno(errno, "making the namespaces inside the user namespace");
     return NULL;
 }
 
 static struct error *enter_namespaces(const struct container *container, int channel)
 {
     if (container->namespaces.created & CLONE_NEWUSER)
-        TRY(enter_user_namespace(channel));
+        TRY(enter_user_namespace(container, channel));
     setsid();
     TRY(namespaces_join(container->spec->linux_config));
     if (container->namespaces.created & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
