@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/shim.h"
+
+#include "base/log.h"
+#include "shim/events.h"
+
+#include <signal.h>
+#include <string.h>
+
+static void happened(void *context, enum sandbox_event event, const struct process *process)
+{
+    struct shim *shim = context;
+    struct process_status status = process_status(process);
+    events_publish(shim->publisher, event, &status);
+}
+
+static void remarked(void *context, const char *sentence)
+{
+    log_warning("%s", sentence);
+}
+
+static const struct sandbox_observer observer = {.happened = happened, .remarked = remarked};
+
+/* ---- the end ---- */
+
+static void flushed(void *context)
+{
+    struct shim *shim = context;
+    for (size_t i = 0; i < shim->end_call_count; i++)
+        ttrpc_reply_empty(shim->end_calls[i]);
+    shim->end_call_count = 0;
+    event_base_loopexit(shim->base, NULL);
+}
+
+static void sandbox_is_down(void *context, struct error *error)
+{
+    struct shim *shim = context;
+    error_free(error);
+    publisher_flush(shim->publisher, SHIM_FLUSH_MILLISECONDS, flushed, shim);
+}
+
+void shim_end(struct shim *shim, struct ttrpc_call *call)
+{
+    if (call && shim->end_call_count == SHIM_END_CALLS_MAX)
+        ttrpc_fail(call, error_new(ERROR_UNAVAILABLE, "the shim is ending"));
+    else if (call)
+        shim->end_calls[shim->end_call_count++] = call;
+    if (shim->ending)
+        return;
+    shim->ending = true;
+    sandbox_shutdown(shim->sandbox, sandbox_is_down, shim);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *context)
+{
+    log_info("ending on signal %d", (int)number);
+    shim_end(context, NULL);
+}
+
+static void await_idleness(struct shim *shim)
+{
+    static const struct timeval delay = {.tv_sec = SHIM_IDLE_SECONDS};
+    evtimer_add(shim->idle, &delay);
+}
+
+static void on_idle(evutil_socket_t fd, short what, void *context)
+{
+    struct shim *shim = context;
+    if (!sandbox_has_containers(shim->sandbox) && ttrpc_server_connection_count(shim->server) == 0)
+        shim_end(shim, NULL);
+    else
+        await_idleness(shim);
+}
+
+/* ---- the beginning ---- */
+
+static struct sandbox_options sandbox_options(const struct shim_config *config)
+{
+    bool own = strcmp(config->options->namespace, SHIM_OWN_NAMESPACE) == 0;
+    return (struct sandbox_options){.id = config->options->id,
+        .directory = config->places->sandbox,
+        .scratch_directory = config->places->data,
+        .kernel = config->places->kernel,
+        .initrd = config->places->initrd,
+        .choose = config->choose,
+        .stdio_style = own ? STDIO_LIKE_PIPES : STDIO_KEEP_OPEN,
+        .debug = config->options->debug};
+}
+
+static void watch_events(struct shim *shim)
+{
+    static const int numbers[] = {SIGTERM, SIGINT};
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        shim->signals[i] = evsignal_new(shim->base, numbers[i], on_signal, shim);
+        if (!shim->signals[i] || event_add(shim->signals[i], NULL) < 0)
+            abort(); /* libevent's only reason is a lack of memory */
+    }
+    shim->idle = evtimer_new(shim->base, on_idle, shim);
+    if (!shim->idle)
+        abort();
+    await_idleness(shim);
+}
+
+struct error *shim_new(
+    struct event_base *base, const struct shim_config *config, int listener, struct shim **ret_shim)
+{
+    static const struct ttrpc_service *const services[] = {&shim_task_v2, &shim_task_v3};
+    struct shim *shim = must_new(struct shim);
+    struct sandbox_options options = sandbox_options(config);
+    struct publisher_options events = {.namespace = config->options->namespace,
+        .ttrpc_address = config->ttrpc_address,
+        .publish_binary = config->options->publish_binary,
+        .binary_address = config->options->address};
+    shim->base = base;
+    shim->publisher = publisher_new(base, &events);
+    shim->sandbox = sandbox_new(base, &options, &observer, shim);
+    shim->server = ttrpc_server_new(base, services, ARRAY_SIZE(services), shim);
+    watch_events(shim);
+    struct error *error = ttrpc_server_listen(shim->server, listener);
+    if (error) {
+        shim_free(shim);
+        return error;
+    }
+    *ret_shim = shim;
+    return NULL;
+}
+
+void shim_free(struct shim *shim)
+{
+    if (!shim)
+        return;
+    sandbox_free(shim->sandbox);
+    publisher_free(shim->publisher);
+    ttrpc_server_free(shim->server);
+    for (size_t i = 0; i < ARRAY_SIZE(shim->signals); i++)
+        event_free(shim->signals[i]);
+    event_free(shim->idle);
+    free(shim);
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `start`: a shim for the sandbox, or the one that it has. The listening socket exists before the address is
+ * printed, so whoever reads the address can connect at once; the process that stays behind keeps none of the
+ * descriptors it was started with, for containerd waits for them to close.
+ */
+#include "shim/handshake.h"
+#include "shim/instance.h"
+#include "shim/shim.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "hv/probe.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+struct launch {
+    const struct shim_options *options;
+    const struct places *places;
+    const struct handshake *handshake;
+    int lock;
+    int listener;
+};
+
+/* ---- in the process that stays ---- */
+
+/* containerd reads the fifo `log` of the working directory; without it a file of the bundle has to do. */
+static int open_log(void)
+{
+    int fd = open("log", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    return fd >= 0 ? fd : open("shim.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+}
+
+static void leave_terminal(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd <= 2; fd++)
+        dup2(null, fd);
+    close_fd(null);
+    setsid();
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    prctl(PR_SET_NAME, "caisson-shim");
+}
+
+static struct error *serve(const struct launch *launch, struct event_base *base)
+{
+    struct shim_config config = {.options = launch->options,
+        .places = launch->places,
+        .ttrpc_address = launch->handshake->ttrpc_address,
+        .choose = hv_choose};
+    if (!config.ttrpc_address)
+        config.ttrpc_address = getenv("TTRPC_ADDRESS");
+    struct shim *shim = NULL;
+    TRY(shim_new(base, &config, launch->listener, &shim));
+    event_base_dispatch(base);
+    shim_free(shim);
+    return NULL;
+}
+
+static int run(const struct launch *launch)
+{
+    leave_terminal();
+    _cleanup_fd_ int log = open_log();
+    bool debug = launch->options->debug || launch->handshake->debug;
+    log_open(log, debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "shim");
+    /* A working directory in the bundle would keep it from being unmounted. */
+    _cleanup_error_ struct error *error =
+        chdir("/") < 0 ? error_errno(errno, "leaving the bundle") : instance_own(launch->lock, getpid());
+    struct event_base *base = event_base_new();
+    if (!error)
+        error = serve(launch, base);
+    if (error)
+        log_error("%s", error_message(error));
+    event_base_free(base);
+    error_free(tree_remove(launch->places->sandbox));
+    return error ? 1 : 0;
+}
+
+/* ---- in the process that was started ---- */
+
+static struct error *tell_address(const struct places *places)
+{
+    _cleanup_free_ char *address = must_printf("unix://%s", places->socket);
+    TRY(file_replace(AT_FDCWD, "address", address, strlen(address), 0600));
+    if (printf("%s", address) < 0 || fflush(stdout) != 0)
+        return error_errno(errno, "printing the address");
+    return NULL;
+}
+
+/* What a shim that died left is removed; the lock says that it is dead. */
+static struct error *make_sandbox(const struct places *places, int *ret_lock, int *ret_listener)
+{
+    _cleanup_fd_ int lock = -1;
+    TRY(places_make(places));
+    TRY(instance_lock(places, &lock));
+    if (unlink(places->socket) < 0 && errno != ENOENT)
+        return error_errno(errno, "removing %s", places->socket);
+    TRY(unix_listen(places->socket, ret_listener));
+    *ret_lock = TAKE_FD(lock);
+    return NULL;
+}
+
+/* Returns in both processes; ret_pid is 0 in the one that stays. */
+static struct error *fork_away(const struct places *places, int listener, pid_t *ret_pid)
+{
+    pid_t pid = fork();
+    if (pid < 0) {
+        int saved = errno;
+        unlink(places->socket);
+        return error_errno(saved, "starting the shim's process");
+    }
+    if (pid > 0)
+        close_fd(listener);
+    *ret_pid = pid;
+    return NULL;
+}
+
+static struct error *launch_shim(const struct shim_options *options, const struct places *places)
+{
+    struct handshake handshake = handshake_read(STDIN_FILENO, options);
+    struct launch launch = {
+        .options = options, .places = places, .handshake = &handshake, .lock = -1, .listener = -1};
+    pid_t pid = 0;
+    TRY(make_sandbox(places, &launch.lock, &launch.listener));
+    TRY(fork_away(places, launch.listener, &pid));
+    if (pid == 0)
+        _exit(run(&launch));
+    handshake_clear(&handshake);
+    close_fd(launch.lock);
+    return tell_address(places);
+}
+
+struct error *shim_start(const struct shim_options *options)
+{
+    _cleanup_free_ char *sandbox_id = places_sandbox_of(".", options->id);
+    _cleanup_places_ struct places *places = NULL;
+    close_range(3, ~0u, 0);
+    TRY(places_find(options->namespace, sandbox_id, &places));
+    struct error *error = launch_shim(options, places);
+    if (error_code(error) == ERROR_ALREADY_EXISTS && instance_answers(places)) {
+        error_free(error);
+        return tell_address(places);
+    }
+    return error;
+}
