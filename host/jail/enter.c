@@ -81,6 +81,20 @@ static int hold_trees(const struct jail *jail, int trees[])
     return 0;
 }
 
+/* A new proc of our own pid namespace. In a user namespace the kernel allows that only while another whole
+   proc can be seen, so before the host's root is left. */
+static int hold_proc(const struct jail *jail, int *ret_tree)
+{
+    int context = fsopen("proc", FSOPEN_CLOEXEC);
+    if (context < 0 || fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return failed(jail, "making ", "/proc");
+    *ret_tree = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    if (*ret_tree < 0)
+        return failed(jail, "making ", "/proc");
+    close_fd(context);
+    return 0;
+}
+
 /* /tmp is but a place that surely exists: the new root is gone from there after the switch. */
 static int switch_root(const struct jail *jail)
 {
@@ -124,7 +138,7 @@ static int place_trees(const struct jail *jail, const int trees[])
     return 0;
 }
 
-static int make_entries(const struct jail *jail)
+static int make_entries(const struct jail *jail, int proc)
 {
     for (size_t i = 0; i < jail->link_count; i++) {
         if (symlink(jail->links[i].to, jail->links[i].path) < 0)
@@ -137,9 +151,10 @@ static int make_entries(const struct jail *jail)
             (jail->change_user && chown(node->path, jail->uid, jail->uid) < 0))
             return failed(jail, "making ", node->path);
     }
-    if (jail->proc && (mkdir("/proc", 0755) < 0 ||
-                          mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0))
-        return failed(jail, "mounting ", "/proc");
+    if (proc >= 0 &&
+        (mkdir("/proc", 0755) < 0 || move_mount(proc, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0))
+        return failed(jail, "placing ", "/proc");
+    close_fd(proc);
     struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
     if (mount_setattr(AT_FDCWD, "/", 0, &read_only, sizeof(read_only)) < 0)
         return failed(jail, "making the root read-only", "");
@@ -151,12 +166,15 @@ static int build_root(const struct jail *jail)
     int trees[JAIL_BINDS_MAX + 8];
     if (jail->mount_count > ARRAY_SIZE(trees))
         return E2BIG;
+    int proc = -1;
     int failure = hold_trees(jail, trees);
+    if (!failure && jail->proc)
+        failure = hold_proc(jail, &proc);
     if (!failure)
         failure = switch_root(jail);
     if (!failure)
         failure = place_trees(jail, trees);
-    return failure ? failure : make_entries(jail);
+    return failure ? failure : make_entries(jail, proc);
 }
 
 /* Not everyone may raise the hard limit; what it allows must then do. */
