@@ -35,13 +35,17 @@ struct capability_sets capability_sets_of(const Grpc__LinuxCapabilities *capabil
     if (!capabilities)
         return (struct capability_sets){0};
     uint64_t known = kernel_capabilities();
-    return (struct capability_sets){
+    struct capability_sets sets = {
         .bounding = known & capability_mask(capabilities->bounding, capabilities->n_bounding),
         .effective = known & capability_mask(capabilities->effective, capabilities->n_effective),
         .inheritable = known & capability_mask(capabilities->inheritable, capabilities->n_inheritable),
         .permitted = known & capability_mask(capabilities->permitted, capabilities->n_permitted),
         .ambient = known & capability_mask(capabilities->ambient, capabilities->n_ambient),
     };
+    /* The kernel keeps only these; what else is asked for is left out, as runc does (its own example
+       configuration asks for such). */
+    sets.ambient &= sets.permitted & sets.inheritable;
+    return sets;
 }
 
 struct error *capability_drop_bounding(uint64_t keep)
@@ -71,8 +75,7 @@ static struct error *apply_ambient(uint64_t ambient)
         return error_errno(errno, "clearing ambient capabilities");
     for (int value = 0; value < CAPABILITY_NUMBERS; value++)
         if (ambient & UINT64_C(1) << value && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, value, 0, 0) < 0)
-            return error_errno(
-                errno, "raising ambient capability %d (it must be permitted and inheritable)", value);
+            return error_errno(errno, "raising ambient capability %d", value);
     return NULL;
 }
 
