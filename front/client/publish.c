@@ -49,20 +49,43 @@ static struct error *record_exit(const struct directories *directories, const ch
     return error;
 }
 
-struct error *publish_event(const char *topic, int input)
+static struct error *delete_exec(
+    const struct directories *directories, const char *id, const char *exec_id)
+{
+    struct event_base *base = event_base_new();
+    struct task *task = NULL;
+
+    struct error *error = identifier_check("container id", id);
+    if (!error)
+        error = task_open(base, directories, id, &task);
+    if (!error)
+        error = task_delete(task, exec_id, NULL);
+    task_free(task);
+    event_base_free(base);
+    return error;
+}
+
+static struct error *handle_exit(const Event__TaskExit *event)
 {
     _cleanup_directories_ struct directories *directories = NULL;
+    bool detached = !strncmp(event->id, PUBLISH_DETACHED_EXEC, strlen(PUBLISH_DETACHED_EXEC));
+
+    /* Another exec's exit is for its own front end. */
+    if (!detached && strcmp(event->id, event->container_id))
+        return NULL;
+    TRY(directories_open(&directories));
+    return detached ? delete_exec(directories, event->container_id, event->id)
+                    : record_exit(directories, event->container_id);
+}
+
+struct error *publish_event(const char *topic, int input)
+{
     Event__TaskExit *event;
 
     if (strcmp(topic, TOPIC_EXIT))
         return NULL;
     TRY(read_exit(input, &event));
-    struct error *error = NULL;
-    /* An exec's exit is for the exec's own front end. */
-    if (!strcmp(event->id, event->container_id))
-        error = directories_open(&directories);
-    if (directories)
-        error = record_exit(directories, event->container_id);
+    struct error *error = handle_exit(event);
     event__task_exit__free_unpacked(event, NULL);
     return error;
 }

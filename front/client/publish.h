@@ -7,6 +7,9 @@
 
 #include "base/error.h"
 
+/* What the exec ids begin with that no front end waits for. */
+#define PUBLISH_DETACHED_EXEC "detached-"
+
 /* Takes the event from the descriptor. The exit of a container that no front end holds is recorded and its
-   shim is removed; everything else is no concern of ours. */
+   shim is removed; a detached exec that has ended is deleted; everything else is no concern of ours. */
 struct error *publish_event(const char *topic, int input);
