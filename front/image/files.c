@@ -35,7 +35,7 @@ struct files {
 static struct error *open_directory(const char *path, struct files *files)
 {
     files->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return files->directory < 0 ? error_errno(errno, "%s", path) : NULL;
+    return files->directory < 0 ? error_errno(errno, "opening the directory") : NULL;
 }
 
 struct error *files_open_directory(const char *path, struct files **ret_files)

@@ -163,8 +163,9 @@ struct error *parts_read(const struct files *files, const char *tag, struct part
     else if (files_has(files, "manifest.json"))
         TRY(read_docker_archive(files, tag, &parts));
     else
-        return error_new(ERROR_INVALID_ARGUMENT,
-            "it holds no image: neither index.json (OCI) nor manifest.json (docker) is in it");
+        return error_new(ERROR_INVALID_ARGUMENT, "it holds no image: neither index.json (OCI) nor "
+                                                 "manifest.json (docker) is in it; a root file system "
+                                                 "is loaded as dir:PATH or tar:FILE");
     *ret_parts = parts;
     parts = (struct parts){0};
     return NULL;
