@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The whole Task API, from a client's socket to a guest's, without a machine. */
+#include "shim_world.h"
+
+static void test_life_of_a_container(void **state)
+{
+    struct world *world = *state;
+    struct later wait;
+    assert_ok(world_create(world));
+    assert_string_equal(fake->calls,
+        "machine-create machine-start CreateSandbox UpdateInterface UpdateRoutes CopyFile CreateContainer "
+        "GetOOMEvent WaitProcess ");
+    assert_int_equal(world_state(world, ""), TASK__STATUS__CREATED);
+    world_wait_later(world, "", &wait);
+    assert_ok(world_start(world, "c1", ""));
+    assert_int_equal(world_state(world, ""), TASK__STATUS__RUNNING);
+    assert_true(world_has(world, "bundle/timings.json"));
+    assert_true(world_has(world, "bundle/machine.json"));
+    fake_exit("c1", "c1", 7, true);
+    AWAIT(world, wait.done);
+    assert_int_equal(wait.status, 7);
+    assert_int_equal(world_state(world, ""), TASK__STATUS__STOPPED);
+    assert_ok(world_delete(world, "c1", ""));
+    assert_ok(world_shutdown(world, false));
+    assert_string_equal(world->events,
+        "/tasks/create TaskCreate;/tasks/start TaskStart;/tasks/exit c1/c1 7;/tasks/delete TaskDelete;");
+    assert_int_equal(fake->machines, 0);
+}
+
+static void test_guest_configuration(void **state)
+{
+    struct world *world = *state;
+    assert_ok(world_create(world));
+    const Grpc__CreateContainerRequest *created = fake->created;
+    assert_string_equal(created->container_id, "c1");
+    assert_string_equal(created->oci->linux_config->cgroups_path, "/c1");
+    assert_int_equal(created->oci->linux_config->n_namespaces, 1);
+    assert_string_equal(created->oci->mounts[0]->source, "/run/kata-containers/copies/c1/0");
+    assert_true(created->n_storages >= 3);
+    assert_string_equal(created->oci->root->path, created->storages[created->n_storages - 1]->mount_point);
+    assert_true(created->stdin_port && created->stdout_port && created->stderr_port);
+}
+
+static void read_all(struct world *world, int fd, const char *expected)
+{
+    char text[256] = "";
+    size_t length = 0;
+    while (length < strlen(expected)) {
+        ssize_t count = read(fd, text + length, sizeof(text) - length - 1);
+        if (count > 0)
+            length += (size_t)count;
+        else
+            event_base_loop(world->base, EVLOOP_ONCE);
+    }
+    assert_string_equal(text, expected);
+}
+
+static void test_streams(void **state)
+{
+    struct world *world = *state;
+    struct later wait;
+    world_up(world);
+    world_wait_later(world, "", &wait);
+    assert_int_equal(write(fake->streams[fake->stdout_port], "out\n", 4), 4);
+    assert_int_equal(write(fake->streams[fake->stderr_port], "err\n", 4), 4);
+    read_all(world, world->output, "out\n");
+    read_all(world, world->errors, "err\n");
+    assert_int_equal(write(world->input, "in\n", 3), 3);
+    assert_ok(fd_set_nonblocking(fake->streams[fake->stdin_port], true));
+    read_all(world, fake->streams[fake->stdin_port], "in\n");
+    /* An exit is told when the last output is out, not before. */
+    fake_exit("c1", "c1", 0, false);
+    fake_close_stream(fake->stderr_port);
+    assert_int_equal(world_state(world, ""), TASK__STATUS__RUNNING);
+    assert_fails(world_kill(world, "", 15), ERROR_NOT_FOUND, "process already finished");
+    assert_int_equal(write(fake->streams[fake->stdout_port], "last\n", 5), 5);
+    fake_close_stream(fake->stdout_port);
+    AWAIT(world, wait.done);
+    read_all(world, world->output, "last\n");
+}
+
+static void test_close_stdin(void **state)
+{
+    struct world *world = *state;
+    world_up(world);
+    assert_int_equal(write(world->input, "rest", 4), 4);
+    Task__CloseIORequest request = TASK__CLOSE_IOREQUEST__INIT;
+    request.id = "c1";
+    request.stdin = true;
+    assert_ok(world_call(world, "CloseIO", &request.base, NULL));
+    int guest = fake->streams[fake->stdin_port];
+    assert_ok(fd_set_nonblocking(guest, true));
+    read_all(world, guest, "rest");
+    char byte;
+    AWAIT(world, read(guest, &byte, 1) == 0);
+}
+
+static void test_refusals(void **state)
+{
+    struct world *world = *state;
+    assert_fails(world_start(world, "c1", ""), ERROR_NOT_FOUND, "container not created");
+    assert_ok(world_create(world));
+    assert_fails(world_create(world), ERROR_ALREADY_EXISTS, "already exists");
+    assert_fails(world_exec(world, "e1"), ERROR_FAILED_PRECONDITION, "not running");
+    assert_ok(world_start(world, "c1", ""));
+    assert_fails(world_start(world, "c1", ""), ERROR_FAILED_PRECONDITION, "cannot start a running process");
+    assert_fails(world_delete(world, "c1", ""), ERROR_FAILED_PRECONDITION, "cannot delete a running process");
+    assert_fails(world_kill(world, "e9", 15), ERROR_NOT_FOUND, "process does not exist e9");
+    assert_ok(world_exec(world, "e1"));
+    assert_fails(world_exec(world, "e1"), ERROR_ALREADY_EXISTS, "already exists");
+    assert_fails(world_kill(world, "e1", 15), ERROR_FAILED_PRECONDITION, "process not created");
+    Task__CheckpointTaskRequest checkpoint = TASK__CHECKPOINT_TASK_REQUEST__INIT;
+    assert_fails(
+        world_call(world, "Checkpoint", &checkpoint.base, NULL), ERROR_UNIMPLEMENTED, "not supported");
+    assert_ok(world_kill(world, "", 9));
+    AWAIT(world, world_state(world, "") == TASK__STATUS__STOPPED);
+    assert_fails(world_kill(world, "", 9), ERROR_NOT_FOUND, "process already finished");
+    assert_ok(world_delete(world, "c1", ""));
+    assert_fails(world_delete(world, "c1", ""), ERROR_NOT_FOUND, "container not created");
+}
+
+static void test_execs_end_before_init(void **state)
+{
+    struct world *world = *state;
+    struct later first;
+    struct later init;
+    world_up(world);
+    assert_ok(world_exec(world, "e1"));
+    assert_ok(world_start(world, "c1", "e1"));
+    world_wait_later(world, "e1", &first);
+    world_wait_later(world, "", &init);
+    fake_exit("c1", "c1", 1, true);
+    assert_int_equal(world_state(world, ""), TASK__STATUS__RUNNING);
+    fake_exit("c1", "e1", 137, false);
+    AWAIT(world, init.done);
+    assert_true(first.done);
+    assert_int_equal(first.status, 137);
+    assert_ok(world_delete(world, "c1", "e1"));
+    assert_ok(world_delete(world, "c1", ""));
+    assert_ok(world_shutdown(world, false));
+    assert_string_equal(world->events,
+        "/tasks/create TaskCreate;/tasks/start TaskStart;/tasks/exec-added TaskExecAdded;"
+        "/tasks/exec-started TaskExecStarted;/tasks/exit c1/e1 137;/tasks/exit c1/c1 1;"
+        "/tasks/delete TaskDelete;");
+}
+
+static void test_pause_update_stats(void **state)
+{
+    struct world *world = *state;
+    ProtobufCMessage *response = NULL;
+    Task__PauseRequest pause = TASK__PAUSE_REQUEST__INIT;
+    Task__ResumeRequest resume = TASK__RESUME_REQUEST__INIT;
+    Task__StatsRequest stats = TASK__STATS_REQUEST__INIT;
+    pause.id = resume.id = stats.id = "c1";
+    world_up(world);
+    assert_ok(world_call(world, "Pause", &pause.base, NULL));
+    assert_int_equal(world_state(world, ""), TASK__STATUS__PAUSED);
+    assert_fails(world_exec(world, "e1"), ERROR_FAILED_PRECONDITION, "paused");
+    assert_fails(world_call(world, "Pause", &pause.base, NULL), ERROR_FAILED_PRECONDITION, "paused");
+    assert_ok(world_call(world, "Resume", &resume.base, NULL));
+    assert_int_equal(world_state(world, ""), TASK__STATUS__RUNNING);
+    assert_ok(world_call(world, "Stats", &stats.base, &response));
+    const Google__Protobuf__Any *any = ((Task__StatsResponse *)response)->stats;
+    assert_string_equal(any->type_url, "io.containerd.cgroups.v2.Metrics");
+    Cgroup2__Metrics *metrics = cgroup2__metrics__unpack(NULL, any->value.len, any->value.data);
+    assert_int_equal(metrics->memory->usage - metrics->memory->inactive_file, 10000 - 4096);
+    assert_int_equal(metrics->cpu->usage_usec, 7);
+    cgroup2__metrics__free_unpacked(metrics, NULL);
+    protobuf_c_message_free_unpacked(response, NULL);
+    AWAIT(world, strstr(world->events, "/tasks/paused TaskPaused;/tasks/resumed TaskResumed;"));
+}
+
+static void test_failed_start(void **state)
+{
+    struct world *world = *state;
+    struct later wait;
+    fake->fail = "StartContainer";
+    assert_ok(world_create(world));
+    world_wait_later(world, "", &wait);
+    assert_fails(world_start(world, "c1", ""), ERROR_INTERNAL, "the test made StartContainer fail");
+    AWAIT(world, wait.done);
+    assert_int_equal(wait.status, 128);
+    assert_int_equal(world_state(world, ""), TASK__STATUS__STOPPED);
+    assert_ok(world_delete(world, "c1", ""));
+}
+
+static void test_out_of_memory(void **state)
+{
+    struct world *world = *state;
+    world_up(world);
+    Grpc__OOMEvent event = GRPC__OOMEVENT__INIT;
+    event.container_id = "c1";
+    ttrpc_reply(TAKE_PTR(fake->memory_call), &event.base);
+    AWAIT(world, strstr(world->events, "/tasks/oom TaskOOM;"));
+    assert_true(world_has(world, "bundle/oom"));
+    AWAIT(world, fake->memory_call);
+}
+
+/* Deleting what was created and never started ends it, and tells so. */
+static void test_delete_unstarted(void **state)
+{
+    struct world *world = *state;
+    assert_ok(world_create(world));
+    assert_ok(world_delete(world, "c1", ""));
+    assert_ok(world_shutdown(world, false));
+    assert_string_equal(
+        world->events, "/tasks/create TaskCreate;/tasks/exit c1/c1 137;/tasks/delete TaskDelete;");
+    assert_int_equal(fake->machines, 0);
+}
+
+static void test_shutdown_leaves_containers(void **state)
+{
+    struct world *world = *state;
+    world_up(world);
+    assert_ok(world_shutdown(world, false));
+    assert_int_equal(world_state(world, ""), TASK__STATUS__RUNNING);
+    assert_ok(world_shutdown(world, true));
+    assert_int_equal(fake->machines, 0);
+    assert_non_null(strstr(world->events, "/tasks/exit c1/c1 137;"));
+}
+
+#define WORLD_TEST(function) cmocka_unit_test_setup_teardown(function, world_begin, world_end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(test_life_of_a_container),
+        WORLD_TEST(test_guest_configuration),
+        WORLD_TEST(test_streams),
+        WORLD_TEST(test_close_stdin),
+        WORLD_TEST(test_refusals),
+        WORLD_TEST(test_execs_end_before_init),
+        WORLD_TEST(test_pause_update_stats),
+        WORLD_TEST(test_failed_start),
+        WORLD_TEST(test_out_of_memory),
+        WORLD_TEST(test_delete_unstarted),
+        WORLD_TEST(test_shutdown_leaves_containers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
