@@ -97,9 +97,9 @@ static void add_machine(char ***line, const struct hv_config *config, const stru
 }
 
 /*
- * What each kernel parameter saves or decides: no clock and timer self-checks (they fail on a busy host),
- * no crypto self-tests, no search for a PCI bus that does not exist, random numbers from RDRAND at once.
- * A panic or reboot is a triple fault, which ends QEMU.
+ * What the kernel parameters save or decide: no clock and timer self-checks (they fail on a busy host), no
+ * crypto self-tests, no patching of locks for one processor, random numbers from RDRAND at once. A panic or
+ * reboot is a triple fault, which ends QEMU.
  */
 static void add_kernel(char ***line, const struct hv_config *config, const struct qemu_launch *launch)
 {
@@ -111,7 +111,7 @@ static void add_kernel(char ***line, const struct hv_config *config, const struc
     strv_append(line, "-append");
     strv_append_printf(line,
         "console=ttyS0 reboot=t panic=-1 tsc=reliable no_timer_check random.trust_cpu=on cryptomgr.notests "
-        "pci=off%s%s%s",
+        "rootfstype=ramfs noreplace-smp%s%s%s",
         config->debug ? "" : " quiet", config->append ? " " : "", config->append ? config->append : "");
 }
 
@@ -205,4 +205,16 @@ char **qemu_arguments(const struct hv_config *config, const struct qemu_launch *
     strv_append(&line, "-device");
     strv_append(&line, "virtio-balloon-device,free-page-reporting=on");
     return line;
+}
+
+void qemu_add_kernel_parameter(char **arguments, const char *parameter)
+{
+    for (char **argument = arguments; *argument && argument[1]; argument++) {
+        if (strcmp(*argument, "-append") != 0)
+            continue;
+        char *longer = must_printf("%s %s", argument[1], parameter);
+        free(argument[1]);
+        argument[1] = longer;
+        return;
+    }
 }

@@ -34,3 +34,5 @@ struct qemu_launch {
 struct error *qemu_check_config(const struct hv_config *config);
 /* A vector for execve; the configuration has passed qemu_check_config. */
 char **qemu_arguments(const struct hv_config *config, const struct qemu_launch *launch);
+/* Adds a kernel parameter to a finished line. */
+void qemu_add_kernel_parameter(char **arguments, const char *parameter);

@@ -6,9 +6,11 @@
 #include "base/strv.h"
 #include "hv/programs.h"
 #include "hv/qemu_arguments.h"
+#include "hv/tsc.h"
 #include "jail/jail.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 
 #define FDS_MAX (QEMU_FD_DISKS + QEMU_SLOTS)
@@ -21,6 +23,8 @@ struct qemu_plan {
     struct process_fd fds[FDS_MAX]; /* owned: closed when QEMU has them */
     size_t fd_count;
     struct qemu_channels channels;
+    bool emulated;
+    struct tsc_sample created; /* first half of measuring the TSC */
 };
 
 static void give_fd(struct qemu_plan *plan, int fd, int child_fd)
@@ -107,11 +111,13 @@ static struct error *make_jail(
     return jail_new(&jail, &plan->jail);
 }
 
-/* The microcode-like quirk: software KVM hosts offer MSR_ARCH_CAPABILITIES and then refuse to write it, on
-   which QEMU aborts; a guest that lives in its own kernel can do without that bit. */
+/*
+ * KVM inside a virtual machine may offer MSR_ARCH_CAPABILITIES and then refuse it, on which QEMU aborts; a
+ * guest can do without. Under emulation "rep movsb" is slow, so the kernel is not told that it is fast.
+ */
 static const char *cpu_model(bool kvm)
 {
-    return kvm ? "host,-arch-capabilities" : "max";
+    return kvm ? "host,-arch-capabilities" : "max,-erms";
 }
 
 struct error *qemu_plan_new(const struct hv_config *config, bool kvm, struct qemu_plan **ret_plan)
@@ -119,6 +125,8 @@ struct error *qemu_plan_new(const struct hv_config *config, bool kvm, struct qem
     TRY(qemu_check_config(config));
     _cleanup_(qemu_plan_free) struct qemu_plan *plan = must_new(struct qemu_plan);
     plan->channels = (struct qemu_channels){-1, -1, -1, -1};
+    plan->emulated = !kvm;
+    plan->created = tsc_sample();
     _cleanup_free_ char *binary = NULL, *kernel = NULL, *initrd = NULL;
     TRY(find_qemu(&binary));
     struct error *error = path_resolve(config->kernel, &kernel);
@@ -157,11 +165,22 @@ void qemu_plan_free(struct qemu_plan *plan)
     free(plan);
 }
 
+/* Our kernel's own parameter (guest/kernel/patches): measuring in the guest takes long, and fails on a host
+   that has much to do. */
+static void tell_clock_rate(struct qemu_plan *plan)
+{
+    if (!plan->emulated)
+        return;
+    _cleanup_free_ char *parameter = must_printf("tcg_tsc_khz=%" PRIu64, tsc_rate(&plan->created));
+    qemu_add_kernel_parameter(plan->arguments, parameter);
+}
+
 struct error *qemu_plan_spawn(struct qemu_plan *plan, pid_t *ret_pid, struct qemu_channels *ret_channels)
 {
     /* Nothing of our surroundings reaches QEMU. One malloc arena: its threads allocate little. */
     char *const environment[] = {
         (char[]){"PATH=/usr/bin:/bin"}, (char[]){"LC_ALL=C"}, (char[]){"MALLOC_ARENA_MAX=1"}, NULL};
+    tell_clock_rate(plan);
     const struct process_options options = {
         .arguments = plan->arguments,
         .environment = environment,
