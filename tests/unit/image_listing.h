@@ -205,7 +205,7 @@ static char *listing_of_image(const char *path)
     struct error *error = file_read(AT_FDCWD, path, (size_t)1 << 30, &bytes, &size);
     if (error)
         fail_msg("%s", error_message(error));
-    const struct erofs_super_block *super = (const struct erofs_super_block *)(bytes + EROFS_SUPER_OFFSET);
+    const struct erofs_super_block *super = (const void *)(bytes + EROFS_SUPER_OFFSET);
     assert_int_equal(super->magic, EROFS_MAGIC);
     assert_int_equal((uint64_t)super->blocks * EROFS_BLOCK, size);
     struct erofs_view view = {
