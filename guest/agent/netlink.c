@@ -103,29 +103,37 @@ static struct error *verdict(const struct nlmsghdr *message)
 {
     if (message->nlmsg_len < NLMSG_LENGTH(sizeof(int)))
         return error_new(ERROR_DATA_LOSS, "the routing socket answered with half a message");
-    int code = *(const int *)NLMSG_DATA(message);
+    int code = *(const int *)netlink_body(message);
     return code == 0 ? NULL : error_errno(-code, "the kernel refuses");
+}
+
+/* One message of an answer; *ret_done at its end. */
+static struct error *take(const struct nlmsghdr *message, netlink_each *each, void *context, bool *ret_done)
+{
+    switch (message->nlmsg_type) {
+    case NLMSG_ERROR:
+        *ret_done = true;
+        return verdict(message);
+    case NLMSG_DONE:
+        *ret_done = true;
+        return NULL;
+    case NLMSG_NOOP:
+        return NULL;
+    default:
+        return each ? each(context, message) : NULL;
+    }
 }
 
 /* Every message of one datagram. */
 static struct error *walk(
     const uint8_t *buffer, size_t length, netlink_each *each, void *context, bool *ret_done)
 {
-    const struct nlmsghdr *message = (const struct nlmsghdr *)(const void *)buffer;
-    for (; NLMSG_OK(message, length); message = NLMSG_NEXT(message, length)) {
-        switch (message->nlmsg_type) {
-        case NLMSG_ERROR:
-            *ret_done = true;
-            return verdict(message);
-        case NLMSG_DONE:
-            *ret_done = true;
-            return NULL;
-        case NLMSG_NOOP:
-            break;
-        default:
-            if (each)
-                TRY(each(context, message));
-        }
+    for (size_t at = 0; at + NLMSG_HDRLEN <= length && !*ret_done;) {
+        const struct nlmsghdr *message = (const void *)(buffer + at);
+        if (message->nlmsg_len < NLMSG_HDRLEN || message->nlmsg_len > length - at)
+            return error_new(ERROR_DATA_LOSS, "the routing socket answered with half a message");
+        TRY(take(message, each, context, ret_done));
+        at += NLMSG_ALIGN(message->nlmsg_len);
     }
     return NULL;
 }
@@ -157,26 +165,29 @@ struct error *netlink_dump(int fd, struct netlink_request *request, netlink_each
 /* ---- reading ---- */
 
 struct error *netlink_attributes(
-    const struct nlmsghdr *message, size_t header, size_t maximum, const struct rtattr **ret_table)
+    const struct nlmsghdr *message, size_t body, size_t maximum, struct netlink_attribute *ret_table)
 {
-    size_t start = NLMSG_SPACE(header);
-    if (message->nlmsg_len < start)
+    size_t at = NLMSG_SPACE(body);
+    if (message->nlmsg_len < NLMSG_LENGTH(body))
         return error_new(ERROR_DATA_LOSS, "the routing socket answered with half a message");
     memset(ret_table, 0, (maximum + 1) * sizeof(*ret_table));
-    size_t left = message->nlmsg_len - start;
-    const struct rtattr *attribute = (const struct rtattr *)(const void *)((const uint8_t *)message + start);
-    for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
+    while (at + RTA_LENGTH(0) <= message->nlmsg_len) {
+        const struct rtattr *attribute = (const void *)((const uint8_t *)message + at);
+        if (attribute->rta_len < RTA_LENGTH(0) || attribute->rta_len > message->nlmsg_len - at)
+            break;
         size_t type = attribute->rta_type & NLA_TYPE_MASK;
         if (type <= maximum)
-            ret_table[type] = attribute;
+            ret_table[type] = (struct netlink_attribute){
+                (const uint8_t *)attribute + RTA_LENGTH(0), attribute->rta_len - RTA_LENGTH(0)};
+        at += RTA_ALIGN(attribute->rta_len);
     }
     return NULL;
 }
 
-uint32_t netlink_number(const struct rtattr *attribute)
+uint32_t netlink_number(const struct netlink_attribute *attribute)
 {
     uint32_t number = 0;
-    if (attribute && RTA_PAYLOAD(attribute) == sizeof(number))
-        memcpy(&number, RTA_DATA(attribute), sizeof(number));
+    if (attribute->length == sizeof(number))
+        memcpy(&number, attribute->data, sizeof(number));
     return number;
 }

@@ -41,9 +41,21 @@ typedef struct error *netlink_each(void *context, const struct nlmsghdr *message
 /* Sends a request with NLM_F_DUMP and calls for every object of the answer. */
 struct error *netlink_dump(int fd, struct netlink_request *request, netlink_each *each, void *context);
 
-/* The attributes of a message after its header of that length, by type; those over `maximum` are skipped.
+/* What follows the netlink header of a message: the struct that belongs to its type. */
+static inline const void *netlink_body(const struct nlmsghdr *message)
+{
+    return (const uint8_t *)message + NLMSG_HDRLEN;
+}
+
+/* The value of an attribute; data is NULL where the message has none of that type. */
+struct netlink_attribute {
+    const void *data;
+    size_t length;
+};
+
+/* The attributes of a message after its body of that length, by type; those over `maximum` are skipped.
    DATA_LOSS for a message that is shorter than it says. The table has maximum + 1 entries. */
 struct error *netlink_attributes(
-    const struct nlmsghdr *message, size_t header, size_t maximum, const struct rtattr **ret_table);
-/* 0 for NULL or another size. */
-uint32_t netlink_number(const struct rtattr *attribute);
+    const struct nlmsghdr *message, size_t body, size_t maximum, struct netlink_attribute *ret_table);
+/* 0 for one that is missing or has another size. */
+uint32_t netlink_number(const struct netlink_attribute *attribute);

@@ -99,7 +99,7 @@ static struct error *remove_all(int fd, struct removal *removal)
 static struct error *remember_address(void *context, const struct nlmsghdr *message)
 {
     struct removal *removal = context;
-    const struct ifaddrmsg *header = NLMSG_DATA(message);
+    const struct ifaddrmsg *header = netlink_body(message);
     if (message->nlmsg_type == RTM_NEWADDR && message->nlmsg_len >= NLMSG_LENGTH(sizeof(*header)) &&
         (int)header->ifa_index == removal->index && header->ifa_scope != RT_SCOPE_LINK)
         remember(removal, message, RTM_DELADDR);
@@ -156,7 +156,7 @@ struct error *network_update_interface(const Types__Interface *interface)
 
 static struct error *remember_route(void *context, const struct nlmsghdr *message)
 {
-    const struct rtmsg *header = NLMSG_DATA(message);
+    const struct rtmsg *header = netlink_body(message);
     if (message->nlmsg_type == RTM_NEWROUTE && message->nlmsg_len >= NLMSG_LENGTH(sizeof(*header)) &&
         header->rtm_table == RT_TABLE_MAIN && header->rtm_protocol != RTPROT_KERNEL &&
         !(header->rtm_flags & RTM_F_CLONED))

@@ -5,32 +5,32 @@
 
 #include <string.h>
 
-static void copy_name(struct network_link *link, const struct rtattr *attribute)
+static void copy_name(struct network_link *link, const struct netlink_attribute *attribute)
 {
-    size_t length = attribute ? strnlen(RTA_DATA(attribute), RTA_PAYLOAD(attribute)) : 0;
+    size_t length = attribute->data ? strnlen(attribute->data, attribute->length) : 0;
     if (length >= sizeof(link->name))
         length = 0;
     if (length > 0)
-        memcpy(link->name, RTA_DATA(attribute), length);
+        memcpy(link->name, attribute->data, length);
     link->name[length] = '\0';
 }
 
 static struct error *add_link(void *context, const struct nlmsghdr *message)
 {
     struct network_links *links = context;
-    const struct rtattr *attributes[IFLA_MTU + 1];
+    struct netlink_attribute attributes[IFLA_MTU + 1];
     if (message->nlmsg_type != RTM_NEWLINK || links->count == NETWORK_LINKS_MAX)
         return NULL;
     TRY(netlink_attributes(message, sizeof(struct ifinfomsg), IFLA_MTU, attributes));
-    const struct ifinfomsg *header = NLMSG_DATA(message);
+    const struct ifinfomsg *header = netlink_body(message);
     struct network_link *link = &links->links[links->count++];
     *link = (struct network_link){.index = header->ifi_index, .flags = header->ifi_flags};
-    link->mtu = netlink_number(attributes[IFLA_MTU]);
-    copy_name(link, attributes[IFLA_IFNAME]);
-    const struct rtattr *hardware = attributes[IFLA_ADDRESS];
-    link->has_hardware = hardware && RTA_PAYLOAD(hardware) == HARDWARE_ADDRESS_SIZE;
+    link->mtu = netlink_number(&attributes[IFLA_MTU]);
+    copy_name(link, &attributes[IFLA_IFNAME]);
+    const struct netlink_attribute *hardware = &attributes[IFLA_ADDRESS];
+    link->has_hardware = hardware->length == HARDWARE_ADDRESS_SIZE;
     if (link->has_hardware)
-        memcpy(link->hardware, RTA_DATA(hardware), HARDWARE_ADDRESS_SIZE);
+        memcpy(link->hardware, hardware->data, HARDWARE_ADDRESS_SIZE);
     return NULL;
 }
 

@@ -44,20 +44,21 @@ static Types__Interface *interface_of(const struct listing *listing, int index)
 
 static struct error *add_address(void *context, const struct nlmsghdr *message)
 {
-    const struct rtattr *attributes[IFA_LOCAL + 1];
+    struct netlink_attribute attributes[IFA_LOCAL + 1];
     if (message->nlmsg_type != RTM_NEWADDR)
         return NULL;
     TRY(netlink_attributes(message, sizeof(struct ifaddrmsg), IFA_LOCAL, attributes));
-    const struct ifaddrmsg *header = NLMSG_DATA(message);
+    const struct ifaddrmsg *header = netlink_body(message);
     Types__Interface *interface = interface_of(context, (int)header->ifa_index);
     /* IPv6 has no local address apart from the address. */
-    const struct rtattr *address = attributes[IFA_LOCAL] ? attributes[IFA_LOCAL] : attributes[IFA_ADDRESS];
-    if (!interface || !address || interface->n_ip_addresses == LIST_MAX)
+    const struct netlink_attribute *address =
+        &attributes[attributes[IFA_LOCAL].data ? IFA_LOCAL : IFA_ADDRESS];
+    if (!interface || !address->data || interface->n_ip_addresses == LIST_MAX)
         return NULL;
     Types__IPAddress *ip = must_new(Types__IPAddress);
     *ip = (Types__IPAddress)TYPES__IPADDRESS__INIT;
     ip->family = header->ifa_family == AF_INET6 ? TYPES__IPFAMILY__v6 : TYPES__IPFAMILY__v4;
-    ip->address = address_text(header->ifa_family, RTA_DATA(address), RTA_PAYLOAD(address));
+    ip->address = address_text(header->ifa_family, address->data, address->length);
     ip->mask = must_printf("%u", header->ifa_prefixlen);
     interface->ip_addresses[interface->n_ip_addresses++] = ip;
     return NULL;
@@ -94,12 +95,12 @@ struct error *network_list_interfaces(Grpc__Interfaces **ret_interfaces)
 
 /* ---- routes ---- */
 
-static char *text_of(int family, const struct rtattr *attribute)
+static char *text_of(int family, const struct netlink_attribute *attribute)
 {
-    return attribute ? address_text(family, RTA_DATA(attribute), RTA_PAYLOAD(attribute)) : must_copy("");
+    return address_text(family, attribute->data, attribute->length);
 }
 
-static char *destination_text(const struct rtmsg *header, const struct rtattr *attribute)
+static char *destination_text(const struct rtmsg *header, const struct netlink_attribute *attribute)
 {
     _cleanup_free_ char *address = text_of(header->rtm_family, attribute);
     return address[0] ? must_printf("%s/%u", address, header->rtm_dst_len) : must_copy("");
@@ -109,20 +110,20 @@ static struct error *add_route(void *context, const struct nlmsghdr *message)
 {
     struct listing *listing = context;
     Grpc__Routes *routes = listing->routes;
-    const struct rtattr *attributes[RTA_PREFSRC + 1];
+    struct netlink_attribute attributes[RTA_PREFSRC + 1];
     if (message->nlmsg_type != RTM_NEWROUTE || routes->n_routes == LIST_MAX)
         return NULL;
     TRY(netlink_attributes(message, sizeof(struct rtmsg), RTA_PREFSRC, attributes));
-    const struct rtmsg *header = NLMSG_DATA(message);
+    const struct rtmsg *header = netlink_body(message);
     if (header->rtm_table != RT_TABLE_MAIN || header->rtm_flags & RTM_F_CLONED)
         return NULL;
     const struct network_link *link =
-        network_links_by_index(&listing->links, (int)netlink_number(attributes[RTA_OIF]));
+        network_links_by_index(&listing->links, (int)netlink_number(&attributes[RTA_OIF]));
     Types__Route *route = must_new(Types__Route);
     *route = (Types__Route)TYPES__ROUTE__INIT;
-    route->dest = destination_text(header, attributes[RTA_DST]);
-    route->gateway = text_of(header->rtm_family, attributes[RTA_GATEWAY]);
-    route->source = text_of(header->rtm_family, attributes[RTA_PREFSRC]);
+    route->dest = destination_text(header, &attributes[RTA_DST]);
+    route->gateway = text_of(header->rtm_family, &attributes[RTA_GATEWAY]);
+    route->source = text_of(header->rtm_family, &attributes[RTA_PREFSRC]);
     route->device = must_copy(link ? link->name : "");
     route->scope = header->rtm_scope;
     route->family = header->rtm_family == AF_INET6 ? TYPES__IPFAMILY__v6 : TYPES__IPFAMILY__v4;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * agent-client LINK COMMAND [ARGUMENT...]: one call of the guest protocol at a time, for trying the agent out
- * by hand and from scripts. LINK is mux:PATH, the unix socket of a virtual machine's link, or unix:PATH, the
- * socket of an agent that was started with --listen.
+ * agent-client LINK COMMAND [ARGUMENT...] [-- COMMAND...]...: calls of the guest protocol one after the
+ * other, for trying the agent out by hand and from scripts. A guest ends when its link does. LINK is
+ * mux:PATH, the unix socket of a virtual machine's link, or unix:PATH, the socket of an agent that was
+ * started with --listen.
  */
 #include "base/fd.h"
 #include "base/parse.h"
+#include "base/strv.h"
 #include "mux/mux.h"
 #include "oci/config.h"
 #include "proto/agent.pb-c.h"
@@ -285,26 +287,45 @@ static const struct command {
 
 static int usage(void)
 {
-    fputs("usage: agent-client mux:PATH|unix:PATH COMMAND\n", stderr);
+    fputs("usage: agent-client mux:PATH|unix:PATH COMMAND [-- COMMAND]...\n", stderr);
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
         fprintf(stderr, "  %s %s\n", commands[i].name, commands[i].usage);
     return 2;
 }
 
+/* One command with its arguments, NULL after the last. */
+static struct error *run(struct client *client, char **words)
+{
+    for (size_t i = 0; words[0] && i < ARRAY_SIZE(commands); i++) {
+        if (strcmp(commands[i].name, words[0]) == 0 && (int)strv_length(words) > commands[i].arguments)
+            return error_wrap(commands[i].run(client, words + 1), "%s", words[0]);
+    }
+    return error_new(ERROR_INVALID_ARGUMENT, "no such command, or with too few arguments: %s", words[0]);
+}
+
+static struct error *run_all(struct client *client, char **words)
+{
+    while (*words) {
+        char **end = words;
+        while (*end && strcmp(*end, "--") != 0)
+            end++;
+        char **next = *end ? end + 1 : end;
+        *end = NULL;
+        TRY(run(client, words));
+        words = next;
+    }
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
-    const struct command *command = NULL;
-    for (size_t i = 0; argc >= 3 && i < ARRAY_SIZE(commands); i++) {
-        if (strcmp(commands[i].name, argv[2]) == 0 && argc - 3 >= commands[i].arguments)
-            command = &commands[i];
-    }
-    if (!command)
+    if (argc < 3)
         return usage();
     struct client client = {0};
     _cleanup_error_ struct error *error = client_connect(&client, argv[1]);
     if (!error)
-        error = command->run(&client, argv + 3);
+        error = run_all(&client, argv + 2);
     if (error)
         fprintf(stderr, "agent-client: %s (%s)\n", error_message(error), error_code_name(error_code(error)));
     return error ? 1 : 0;
