@@ -93,7 +93,8 @@ static struct error *run_guest(struct kmsg *kmsg)
     struct agent *agent;
     TRY(agent_new(base, &options, &agent));
     TRY(link_new(base, port, agent->server, on_link_failed, agent, &agent->link));
-    event_base_loop(base, EVLOOP_NONBLOCK);
+    /* One round only: it sends our hello, and no request can come before the host has seen that. */
+    event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     boot_mark(&timings, "link");
     TRY(finish_boot(&timings, kmsg));
     serve(agent);
