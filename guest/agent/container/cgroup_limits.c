@@ -129,7 +129,11 @@ static struct error *set_io_weight(int fd, const char *device, uint32_t weight)
     uint64_t scaled = 1 + (clamp(weight, IO_WEIGHT_MIN, IO_WEIGHT_MAX) - IO_WEIGHT_MIN) * 9999 /
                               (IO_WEIGHT_MAX - IO_WEIGHT_MIN);
     const char *name = *device ? device : "default ";
-    return explain(cgroup_file_printf(fd, "io.weight", "%s%" PRIu64, name, scaled), "io");
+    error = cgroup_file_printf(fd, "io.weight", "%s%" PRIu64, name, scaled);
+    if (error_number(error) != ENOENT)
+        return error;
+    return error_recode(
+        error_wrap(error, "the guest's kernel has no weights for I/O"), ERROR_FAILED_PRECONDITION);
 }
 
 static struct error *limit_io(int fd, const Grpc__LinuxBlockIO *io)
