@@ -226,6 +226,17 @@ static struct error *transfer_and_load(struct image_store *store, const char *re
     return load_pulled(store, temporary.path, reference, progress);
 }
 
+/* Every pull that succeeds writes the names anew. That the lock was held proves less: it may have been a
+   sweep, or a pull that failed. */
+static bool names_written_since(const struct image_store *store, const struct timespec *moment)
+{
+    _cleanup_free_ char *path = must_printf("%s/index.json", store->images);
+    struct stat status;
+    return stat(path, &status) == 0 &&
+           (status.st_mtim.tv_sec > moment->tv_sec ||
+               (status.st_mtim.tv_sec == moment->tv_sec && status.st_mtim.tv_nsec >= moment->tv_nsec));
+}
+
 struct error *image_pull(struct image_store *store, const char *text,
     const struct image_pull_options *options, const struct image_observer *observer, struct image **ret_image)
 {
@@ -233,14 +244,16 @@ struct error *image_pull(struct image_store *store, const char *text,
     _cleanup_free_ char *reference = NULL;
     _cleanup_lock_ struct lock lock = LOCK_NONE;
     bool waited = false;
+    struct timespec begun;
+    clock_gettime(CLOCK_REALTIME_COARSE, &begun); /* the clock of file times */
     TRY(image_reference_normalise(text, &reference));
     struct digest key = digest_of(reference, strlen(reference));
     TRY(lock_take(store, "pull", digest_hex(&key), &progress, &lock, &waited));
-    if (waited) {
+    if (waited && names_written_since(store, &begun)) {
         struct error *error = image_resolve(store, reference, ret_image);
         if (error_code(error) != ERROR_NOT_FOUND)
             return error;
-        error_free(error); /* the other one failed; it is our turn */
+        error_free(error);
     }
     TRY(error_wrap(transfer_and_load(store, reference, options, &progress), "pulling %s", reference));
     return image_resolve(store, reference, ret_image);
