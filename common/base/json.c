@@ -111,7 +111,7 @@ struct error *json_get_strings(
 
 char *json_write(const json_t *value)
 {
-    char *text = json_dumps(value, JSON_COMPACT);
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
     if (!text)
         abort();
     return text;
