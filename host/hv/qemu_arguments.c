@@ -14,9 +14,10 @@
 
 /*
  * Translated code of TCG. QEMU's default is an eighth of the host's memory, which a long-lived guest fills
- * and never gives back; when this is full, it starts afresh.
+ * and never gives back; when this is full, it starts afresh. A boot makes 22 MiB: with 16 it takes a tenth
+ * longer.
  */
-#define TRANSLATION_MIB 48
+#define TRANSLATION_MIB 32
 
 /* Devices that every machine has: the link's virtio-serial and the balloon. */
 #define DEVICES_ALWAYS 2
@@ -99,7 +100,8 @@ static void add_machine(char ***line, const struct hv_config *config, const stru
 /*
  * What the kernel parameters save or decide: no clock and timer self-checks (they fail on a busy host), no
  * crypto self-tests, no patching of locks for one processor, random numbers from RDRAND at once. A panic or
- * reboot is a triple fault, which ends QEMU.
+ * reboot is a triple fault, which ends QEMU. Free memory goes back to the host in pieces of 64 KiB, not only
+ * of 2 MiB. Emulated code does not speculate, so it needs no mitigations.
  */
 static void add_kernel(char ***line, const struct hv_config *config, const struct qemu_launch *launch)
 {
@@ -111,8 +113,9 @@ static void add_kernel(char ***line, const struct hv_config *config, const struc
     strv_append(line, "-append");
     strv_append_printf(line,
         "console=ttyS0 reboot=t panic=-1 tsc=reliable no_timer_check random.trust_cpu=on cryptomgr.notests "
-        "rootfstype=ramfs noreplace-smp%s%s%s",
-        config->debug ? "" : " quiet", config->append ? " " : "", config->append ? config->append : "");
+        "rootfstype=ramfs noreplace-smp page_reporting.page_reporting_order=4%s%s%s%s",
+        launch->kvm ? "" : " mitigations=off", config->debug ? "" : " quiet", config->append ? " " : "",
+        config->append ? config->append : "");
 }
 
 static void add_channels(char ***line)
