@@ -11,7 +11,8 @@ struct error *address_set_prefix(struct address *address, const char *text)
     if (text[0] == '\0')
         return NULL;
     uint64_t prefix;
-    TRY(parse_unsigned("length of a network prefix", text, 0, address->length * 8u, &prefix));
+    TRY(error_recode(parse_unsigned("length of a network prefix", text, 0, address->length * 8u, &prefix),
+        ERROR_INVALID_ARGUMENT));
     address->prefix = (uint8_t)prefix;
     return NULL;
 }

@@ -3,8 +3,12 @@
 
 #include "base/path.h"
 
-#include <signal.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/syscall.h>
+
+/* More than a process takes from SIGKILL to its end, unless it hangs in the kernel. */
+#define KILLED_PROCESS_MS 1000
 
 /* ---- finding ---- */
 
@@ -166,9 +170,22 @@ static struct error *first_error(struct error *first, struct error *second)
     return first;
 }
 
+/* A killed process leaves its control group a moment before it can be reaped, and the init process of a pid
+   namespace can only when all others are; it is the last of the list. */
+static void await_exits(const struct agent_container *container)
+{
+    struct agent_process *process;
+    LIST_FOREACH (process, &container->processes, entry) {
+        _cleanup_fd_ int fd = process->exited ? -1 : (int)syscall(SYS_pidfd_open, process->pid, 0);
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        if (fd >= 0)
+            poll(&wait, 1, KILLED_PROCESS_MS);
+        agent_reap(container->agent);
+    }
+}
+
 struct error *agent_remove_container(struct agent_container *container)
 {
-    struct agent *agent = container->agent;
     agent_check_oom(container);
     container->state = CONTAINER_REMOVING;
     if (container->oom_event) {
@@ -177,7 +194,7 @@ struct error *agent_remove_container(struct agent_container *container)
     }
     struct error *error = container_destroy(TAKE_PTR(container->container));
     /* Before the records go, so that the last waiters learn how their processes ended. */
-    agent_reap(agent);
+    await_exits(container);
     error = first_error(error, storage_set_free(TAKE_PTR(container->storages)));
     error = error_wrap(error, "removing the container %s", container->id);
     drop_container(container);

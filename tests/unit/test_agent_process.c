@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Containers and their processes through the agent's calls: streams, exits, signals, terminals.
+ */
+#include "agent_world.h"
+#include "container_world.h"
+
+struct run {
+    struct agent_world *agent;
+    struct world *files;
+};
+
+/* The host's ends of a process's streams; -1 without. */
+struct ends {
+    int input, output, errors;
+};
+
+static int set_up(void **state)
+{
+    struct run *run = must_new(struct run);
+    run->files = world_new();
+    run->agent = agent_world_new(run->files->cgroup_root);
+    agent_make_sandbox(run->agent);
+    *state = run;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct run *run = *state;
+    agent_world_free(run->agent);
+    world_free(run->files);
+    free(run);
+    return 0;
+}
+
+/* Opens a stream whose host end is the descriptor returned. */
+static int open_stream(struct agent_world *world, bool input, uint32_t *ret_port)
+{
+    int pipe_ends[2];
+    struct mux_stream *stream;
+    assert_int_equal(pipe2(pipe_ends, O_CLOEXEC | O_NONBLOCK), 0);
+    agent_check(mux_open(world->host, LINK_PORT_STREAMS, &stream));
+    *ret_port = mux_stream_id(stream);
+    mux_attach(stream, input ? pipe_ends[0] : -1, input ? -1 : pipe_ends[1], NULL, NULL);
+    return pipe_ends[input];
+}
+
+static struct ends open_streams(struct agent_world *world, uint32_t ports[3], bool terminal)
+{
+    struct ends ends = {-1, -1, -1};
+    ends.input = open_stream(world, true, &ports[0]);
+    ends.output = open_stream(world, false, &ports[1]);
+    if (!terminal)
+        ends.errors = open_stream(world, false, &ports[2]);
+    return ends;
+}
+
+static void close_ends(struct ends *ends)
+{
+    close_fd(ends->input);
+    close_fd(ends->output);
+    close_fd(ends->errors);
+}
+
+/* All that comes until the end of the stream, while the loop runs. At most limit bytes are kept. */
+static size_t read_to_end(struct agent_world *world, int fd, char *buffer, size_t limit)
+{
+    size_t total = 0;
+    for (;;) {
+        char piece[4096];
+        ssize_t got = read(fd, piece, sizeof(piece));
+        if (got == 0)
+            break;
+        if (got < 0) {
+            assert_int_equal(errno, EAGAIN);
+            assert_int_equal(event_base_loop(world->base, EVLOOP_ONCE), 0);
+            continue;
+        }
+        for (ssize_t i = 0; i < got && total + (size_t)i < limit; i++)
+            buffer[total + (size_t)i] = piece[i];
+        total += (size_t)got;
+    }
+    if (limit > 0)
+        buffer[total < limit ? total : limit - 1] = '\0';
+    return total;
+}
+
+static void assert_output(struct agent_world *world, int fd, const char *expected)
+{
+    char text[4096];
+    read_to_end(world, fd, text, sizeof(text));
+    assert_string_equal(text, expected);
+}
+
+static struct error *create(struct run *run, const char *id, json_t *config, const uint32_t ports[3])
+{
+    Grpc__CreateContainerRequest request = GRPC__CREATE_CONTAINER_REQUEST__INIT;
+    request.container_id = id;
+    request.exec_id = id;
+    request.stdin_port = ports[0];
+    request.stdout_port = ports[1];
+    request.stderr_port = ports[2];
+    _cleanup_free_ char *cgroup = must_printf("/agent-unit-%d-%s", (int)getpid(), id);
+    config_set(config, "linux.cgroupsPath", json_string(cgroup));
+    request.oci = config_spec(run->files, config);
+    struct error *error = agent_call(run->agent, "CreateContainer", &request.base, NULL);
+    oci_spec_free(request.oci);
+    return error;
+}
+
+static struct error *start(struct run *run, const char *id)
+{
+    Grpc__StartContainerRequest request = GRPC__START_CONTAINER_REQUEST__INIT;
+    request.container_id = id;
+    return agent_call(run->agent, "StartContainer", &request.base, NULL);
+}
+
+static struct error *remove_it(struct run *run, const char *id)
+{
+    Grpc__RemoveContainerRequest request = GRPC__REMOVE_CONTAINER_REQUEST__INIT;
+    request.container_id = id;
+    return agent_call(run->agent, "RemoveContainer", &request.base, NULL);
+}
+
+static int wait_for(struct run *run, const char *id, const char *exec_id)
+{
+    Grpc__WaitProcessRequest request = GRPC__WAIT_PROCESS_REQUEST__INIT;
+    request.container_id = id;
+    request.exec_id = exec_id;
+    ProtobufCMessage *message;
+    agent_check(agent_call(run->agent, "WaitProcess", &request.base, &message));
+    int status = ((const Grpc__WaitProcessResponse *)(const void *)message)->status;
+    protobuf_c_message_free_unpacked(message, NULL);
+    return status;
+}
+
+static struct error *exec(struct run *run, const char *id, const char *exec_id, const char *script,
+    bool terminal, const uint32_t ports[3])
+{
+    const char *arguments[] = {"sh", "-c", script};
+    const char *environment[] = {"PATH=/bin"};
+    Grpc__User user = GRPC__USER__INIT;
+    Grpc__Process process = GRPC__PROCESS__INIT;
+    process.terminal = terminal;
+    process.user = &user;
+    process.args = arguments;
+    process.n_args = 3;
+    process.env = environment;
+    process.n_env = 1;
+    process.cwd = "/";
+    Grpc__ExecProcessRequest request = GRPC__EXEC_PROCESS_REQUEST__INIT;
+    request.container_id = id;
+    request.exec_id = exec_id;
+    request.process = &process;
+    request.stdin_port = ports[0];
+    request.stdout_port = ports[1];
+    request.stderr_port = ports[2];
+    return agent_call(run->agent, "ExecProcess", &request.base, NULL);
+}
+
+static struct error *send_signal(struct run *run, const char *id, const char *exec_id, unsigned number)
+{
+    Grpc__SignalProcessRequest request = GRPC__SIGNAL_PROCESS_REQUEST__INIT;
+    request.container_id = id;
+    request.exec_id = exec_id;
+    request.signal = number;
+    return agent_call(run->agent, "SignalProcess", &request.base, NULL);
+}
+
+/* A container that waits, to run processes in. */
+static void start_idle(struct run *run)
+{
+    agent_check(create(run, "idle", config_new("exec sleep 1000"), (const uint32_t[3]){0}));
+    agent_check(start(run, "idle"));
+}
+
+static void expect(struct error *error, enum error_code code, const char *part)
+{
+    if (error_code(error) != code || !strstr(error ? error_message(error) : "", part))
+        fail_msg("%s: %s (wanted %s, \"%s\")", error_code_name(error_code(error)),
+            error ? error_message(error) : "", error_code_name(code), part);
+    error_free(error);
+}
+
+/* ---- life ---- */
+
+static void test_run(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    uint32_t ports[3] = {0};
+    struct ends ends = open_streams(run->agent, ports, false);
+    agent_check(create(run, "one", config_new("echo out; echo err >&2; cat; exit 7"), ports));
+    expect(create(run, "one", config_new("true"), (const uint32_t[3]){0}), ERROR_ALREADY_EXISTS, "one");
+    expect(exec(run, "one", "early", "true", false, (const uint32_t[3]){0}), ERROR_FAILED_PRECONDITION,
+        "is created");
+    agent_check(start(run, "one"));
+    expect(start(run, "one"), ERROR_FAILED_PRECONDITION, "is running");
+    agent_check(fd_write_all(ends.input, "typed\n", 6));
+    close_fd(TAKE_FD(ends.input));
+    assert_output(run->agent, ends.output, "out\ntyped\n");
+    assert_output(run->agent, ends.errors, "err\n");
+    assert_int_equal(wait_for(run, "one", ""), 7);
+    assert_int_equal(wait_for(run, "one", "one"), 7);
+    expect(start(run, "one"), ERROR_FAILED_PRECONDITION, "is stopped");
+    expect(send_signal(run, "one", "one", SIGTERM), ERROR_NOT_FOUND, "exited already");
+    agent_check(remove_it(run, "one"));
+    expect(remove_it(run, "one"), ERROR_NOT_FOUND, "one");
+    close_ends(&ends);
+}
+
+static void test_command_not_found(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    json_t *config = config_new("");
+    config_set(config, "process.args", json_pack("[s]", "/bin/nothing"));
+    agent_check(create(run, "lost", config, (const uint32_t[3]){0}));
+    expect(start(run, "lost"), ERROR_NOT_FOUND, "nothing");
+    expect(start(run, "lost"), ERROR_FAILED_PRECONDITION, "stopped");
+    agent_check(remove_it(run, "lost"));
+}
+
+static void note_exit(void *context, struct error *error, const ProtobufCMessage *response)
+{
+    agent_check(error);
+    *(int *)context = ((const Grpc__WaitProcessResponse *)(const void *)response)->status;
+}
+
+static void wait_later(struct run *run, const char *id, const char *exec_id, int *status)
+{
+    Grpc__WaitProcessRequest request = GRPC__WAIT_PROCESS_REQUEST__INIT;
+    request.container_id = id;
+    request.exec_id = exec_id;
+    *status = -1;
+    ttrpc_client_call(run->agent->client, &grpc__agent_service__descriptor, "WaitProcess", &request.base, 0,
+        note_exit, status);
+}
+
+/* Those who wait learn how the processes ended, also when the container is removed under them. */
+static void test_removal_while_running(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    start_idle(run);
+    agent_check(exec(run, "idle", "more", "exec sleep 1000", false, (const uint32_t[3]){0}));
+    int first, second, more;
+    wait_later(run, "idle", "", &first);
+    wait_later(run, "idle", "idle", &second);
+    wait_later(run, "idle", "more", &more);
+    agent_check(remove_it(run, "idle"));
+    while (first < 0 || second < 0 || more < 0)
+        assert_int_equal(event_base_loop(run->agent->base, EVLOOP_ONCE), 0);
+    assert_int_equal(first, 128 + SIGKILL);
+    assert_int_equal(second, 128 + SIGKILL);
+    assert_int_equal(more, 128 + SIGKILL);
+}
+
+static void test_signals(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    start_idle(run);
+    agent_check(exec(run, "idle", "a", "exec sleep 1000", false, (const uint32_t[3]){0}));
+    expect(send_signal(run, "idle", "a", 0), ERROR_INVALID_ARGUMENT, "0");
+    expect(send_signal(run, "idle", "a", 65), ERROR_INVALID_ARGUMENT, "65");
+    agent_check(send_signal(run, "idle", "a", SIGTERM));
+    assert_int_equal(wait_for(run, "idle", "a"), 128 + SIGTERM);
+    agent_check(exec(run, "idle", "b", "exec sleep 1000", false, (const uint32_t[3]){0}));
+    agent_check(send_signal(run, "idle", "", SIGKILL));
+    assert_int_equal(wait_for(run, "idle", "b"), 128 + SIGKILL);
+    assert_int_equal(wait_for(run, "idle", ""), 128 + SIGKILL);
+}
+
+static void test_pause(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    start_idle(run);
+    Grpc__PauseContainerRequest pause_request = GRPC__PAUSE_CONTAINER_REQUEST__INIT;
+    Grpc__ResumeContainerRequest resume = GRPC__RESUME_CONTAINER_REQUEST__INIT;
+    pause_request.container_id = resume.container_id = "idle";
+    agent_refuses(run->agent, "ResumeContainer", &resume.base, ERROR_FAILED_PRECONDITION, "running");
+    agent_check(agent_call(run->agent, "PauseContainer", &pause_request.base, NULL));
+    expect(
+        exec(run, "idle", "x", "true", false, (const uint32_t[3]){0}), ERROR_FAILED_PRECONDITION, "paused");
+    agent_check(agent_call(run->agent, "ResumeContainer", &resume.base, NULL));
+    agent_check(exec(run, "idle", "x", "exit 3", false, (const uint32_t[3]){0}));
+    assert_int_equal(wait_for(run, "idle", "x"), 3);
+}
+
+static void test_stats(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    start_idle(run);
+    Grpc__StatsContainerRequest request = GRPC__STATS_CONTAINER_REQUEST__INIT;
+    request.container_id = "idle";
+    ProtobufCMessage *message;
+    agent_check(agent_call(run->agent, "StatsContainer", &request.base, &message));
+    const Grpc__StatsContainerResponse *reply = (const void *)message;
+    assert_non_null(reply->cgroup_stats);
+    assert_true(reply->n_network_stats >= 1);
+    assert_string_equal(reply->network_stats[0]->name, "lo");
+    protobuf_c_message_free_unpacked(message, NULL);
+}
+
+/* ---- exec ---- */
+
+static void test_exec_ids(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    const uint32_t none[3] = {0};
+    start_idle(run);
+    agent_check(exec(run, "idle", "again", "exit 4", false, none));
+    expect(exec(run, "idle", "again", "true", false, none), ERROR_ALREADY_EXISTS, "again");
+    assert_int_equal(wait_for(run, "idle", "again"), 4);
+    assert_int_equal(wait_for(run, "idle", "again"), 4);
+    /* A name is free again once somebody knows how its process ended. */
+    agent_check(exec(run, "idle", "again", "exit 5", false, none));
+    assert_int_equal(wait_for(run, "idle", "again"), 5);
+    expect(exec(run, "idle", "idle", "true", false, none), ERROR_ALREADY_EXISTS, "idle");
+    expect(exec(run, "idle", "../x", "true", false, none), ERROR_INVALID_ARGUMENT, "exec id");
+    expect(exec(run, "idle", "", "true", false, none), ERROR_INVALID_ARGUMENT, "exec id");
+}
+
+static void test_many_execs(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    start_idle(run);
+    for (int i = 0; i < AGENT_PROCESSES_MAX + 20; i++) {
+        char id[16], script[64], expected[32];
+        snprintf(id, sizeof(id), "e%d", i);
+        snprintf(script, sizeof(script), "echo last line %d", i);
+        snprintf(expected, sizeof(expected), "last line %d\n", i);
+        uint32_t ports[3] = {0};
+        struct ends ends = open_streams(run->agent, ports, false);
+        agent_check(exec(run, "idle", id, script, false, ports));
+        assert_output(run->agent, ends.output, expected);
+        assert_int_equal(wait_for(run, "idle", id), 0);
+        close_ends(&ends);
+    }
+}
+
+/* ---- streams ---- */
+
+static void test_unknown_stream(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    expect(create(run, "one", config_new("true"), (const uint32_t[3]){0, 4711, 0}), ERROR_NOT_FOUND, "4711");
+    /* The failure leaves nothing that is in the way of another try. */
+    agent_check(create(run, "one", config_new("true"), (const uint32_t[3]){0}));
+}
+
+static void test_much_output(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    uint32_t ports[3] = {0};
+    struct ends ends = open_streams(run->agent, ports, false);
+    agent_check(create(run, "big", config_new("head -c 8388608 /dev/zero; echo err >&2"), ports));
+    agent_check(start(run, "big"));
+    int status;
+    wait_later(run, "big", "", &status);
+    assert_int_equal(read_to_end(run->agent, ends.output, NULL, 0), 8388608);
+    assert_output(run->agent, ends.errors, "err\n");
+    assert_int_equal(wait_for(run, "big", ""), 0);
+    assert_int_equal(status, 0);
+    close_ends(&ends);
+}
+
+static void test_output_outlives_the_process(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    uint32_t ports[3] = {0};
+    struct ends ends = open_streams(run->agent, ports, false);
+    agent_check(create(run, "big", config_new("head -c 50000 /dev/zero; sleep 1000 & exit 0"), ports));
+    agent_check(start(run, "big"));
+    assert_int_equal(wait_for(run, "big", ""), 0);
+    agent_check(remove_it(run, "big"));
+    assert_int_equal(read_to_end(run->agent, ends.output, NULL, 0), 50000);
+    close_ends(&ends);
+}
+
+/* A descendant that keeps the pipe open does not keep the stream open. */
+static void test_descendant_holds_output(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    start_idle(run);
+    uint32_t ports[3] = {0};
+    struct ends ends = open_streams(run->agent, ports, false);
+    agent_check(exec(run, "idle", "parent", "sleep 1000 & echo gone", false, ports));
+    assert_output(run->agent, ends.output, "gone\n");
+    assert_int_equal(wait_for(run, "idle", "parent"), 0);
+    close_ends(&ends);
+}
+
+static void test_closed_output(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    start_idle(run);
+    uint32_t ports[3] = {0};
+    struct ends ends = open_streams(run->agent, ports, false);
+    agent_check(exec(run, "idle", "writer", "while echo y; do :; done; exit 9", false, ports));
+    close_fd(TAKE_FD(ends.output));
+    int code = wait_for(run, "idle", "writer");
+    assert_true(code == 9 || code == 128 + SIGPIPE);
+    close_ends(&ends);
+}
+
+static struct error *read_stdout(struct run *run, const char *id, uint32_t length, char *ret_text)
+{
+    Grpc__ReadStreamRequest request = GRPC__READ_STREAM_REQUEST__INIT;
+    request.container_id = id;
+    request.len = length;
+    ProtobufCMessage *message;
+    TRY(agent_call(run->agent, "ReadStdout", &request.base, &message));
+    const Grpc__ReadStreamResponse *reply = (const void *)message;
+    assert_true(reply->data.len <= length);
+    memcpy(ret_text, reply->data.data, reply->data.len);
+    ret_text[reply->data.len] = '\0';
+    protobuf_c_message_free_unpacked(message, NULL);
+    return NULL;
+}
+
+static void test_pulled_streams(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    agent_check(create(run, "pull", config_new("cat; echo end"), (const uint32_t[3]){0}));
+    agent_check(start(run, "pull"));
+    Grpc__WriteStreamRequest write_request = GRPC__WRITE_STREAM_REQUEST__INIT;
+    write_request.container_id = "pull";
+    write_request.data.data = (uint8_t *)(uintptr_t) "hello";
+    write_request.data.len = 5;
+    ProtobufCMessage *message;
+    agent_check(agent_call(run->agent, "WriteStdin", &write_request.base, &message));
+    assert_int_equal(((const Grpc__WriteStreamResponse *)(const void *)message)->len, 5);
+    protobuf_c_message_free_unpacked(message, NULL);
+    char text[128];
+    agent_check(read_stdout(run, "pull", 3, text));
+    assert_string_equal(text, "hel");
+    agent_check(read_stdout(run, "pull", 100, text));
+    assert_string_equal(text, "lo");
+    expect(read_stdout(run, "pull", 0, text), ERROR_INVALID_ARGUMENT, "");
+
+    Grpc__CloseStdinRequest close_request = GRPC__CLOSE_STDIN_REQUEST__INIT;
+    close_request.container_id = "pull";
+    agent_check(agent_call(run->agent, "CloseStdin", &close_request.base, NULL));
+    agent_refuses(run->agent, "WriteStdin", &write_request.base, ERROR_FAILED_PRECONDITION, "closed");
+    assert_int_equal(wait_for(run, "pull", ""), 0);
+    agent_check(read_stdout(run, "pull", 100, text));
+    assert_string_equal(text, "end\n");
+    expect(read_stdout(run, "pull", 100, text), ERROR_OUT_OF_RANGE, "read meet eof");
+    expect(read_stdout(run, "pull", 100, text), ERROR_OUT_OF_RANGE, "read meet eof");
+}
+
+/* ---- terminals ---- */
+
+static void test_terminal(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    start_idle(run);
+    uint32_t ports[3] = {0};
+    struct ends ends = open_streams(run->agent, ports, true);
+    agent_check(exec(run, "idle", "tty", "read line; stty size; echo last", true, ports));
+    Grpc__TtyWinResizeRequest resize = GRPC__TTY_WIN_RESIZE_REQUEST__INIT;
+    resize.container_id = "idle";
+    resize.exec_id = "tty";
+    resize.row = 33;
+    resize.column = 101;
+    agent_check(agent_call(run->agent, "TtyWinResize", &resize.base, NULL));
+    resize.row = 70000;
+    agent_refuses(run->agent, "TtyWinResize", &resize.base, ERROR_INVALID_ARGUMENT, "70000");
+    resize.exec_id = "";
+    resize.row = 1;
+    agent_refuses(run->agent, "TtyWinResize", &resize.base, ERROR_FAILED_PRECONDITION, "no terminal");
+    agent_check(fd_write_all(ends.input, "go\n", 3));
+    char text[256];
+    read_to_end(run->agent, ends.output, text, sizeof(text));
+    assert_non_null(strstr(text, "33 101\r\nlast\r\n"));
+    assert_int_equal(wait_for(run, "idle", "tty"), 0);
+    close_ends(&ends);
+}
+
+static void test_pulled_terminal(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    json_t *config = config_new("echo only");
+    config_set(config, "process.terminal", json_true());
+    agent_check(create(run, "tty", config, (const uint32_t[3]){0}));
+    agent_check(start(run, "tty"));
+    assert_int_equal(wait_for(run, "tty", ""), 0);
+    char text[128];
+    agent_check(read_stdout(run, "tty", 100, text));
+    assert_string_equal(text, "only\r\n");
+    expect(read_stdout(run, "tty", 100, text), ERROR_OUT_OF_RANGE, "read meet eof");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    if (!agent_world_isolate()) {
+        puts("1..0 # SKIP needs the rights for namespaces of its own");
+        return 0;
+    }
+    static const struct CMUnitTest tests[] = {TEST(test_run), TEST(test_command_not_found),
+        TEST(test_removal_while_running), TEST(test_signals), TEST(test_pause), TEST(test_stats),
+        TEST(test_exec_ids), TEST(test_many_execs), TEST(test_unknown_stream), TEST(test_much_output),
+        TEST(test_output_outlives_the_process), TEST(test_descendant_holds_output), TEST(test_closed_output),
+        TEST(test_pulled_streams), TEST(test_terminal), TEST(test_pulled_terminal)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
