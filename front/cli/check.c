@@ -36,35 +36,40 @@ static const struct option check_options[] = {
     OPTIONS_END,
 };
 
-/* As the shim names them. */
-static const struct column check_columns[] = {
-    {"name", "HYPERVISOR"},
-    {"usable", "USABLE"},
-    {"reason", "WHY"},
-    {"advice", "WHAT TO DO"},
-    {NULL, NULL},
-};
+/* What can run a container is named after the hypervisor's program and its accelerator. */
+static bool is_hypervisor(const json_t *row)
+{
+    _cleanup_free_ char *name = value_text(json_object_get(row, "name"));
+    return strchr(name, '-') != NULL;
+}
 
-static bool any_usable(const json_t *rows)
+static bool any_hypervisor(const json_t *rows)
 {
     size_t index;
     json_t *row;
 
     json_array_foreach (rows, index, row) {
-        if (json_is_true(json_object_get(row, "usable")))
+        if (is_hypervisor(row) && json_is_true(json_object_get(row, "usable")))
             return true;
     }
     return false;
 }
 
-static void words_for_people(json_t *rows)
+/* The reasons are sentences, too long for a table's cells: what to do stands on a line of its own. */
+static void print_for_people(const json_t *rows)
 {
     size_t index;
     json_t *row;
 
     json_array_foreach (rows, index, row) {
         bool usable = json_is_true(json_object_get(row, "usable"));
-        json_object_set_new(row, "usable", json_string(usable ? "yes" : "no"));
+        bool chosen = json_is_true(json_object_get(json_object_get(row, "details"), "chosen"));
+        _cleanup_free_ char *name = value_text(json_object_get(row, "name"));
+        _cleanup_free_ char *reason = value_text(json_object_get(row, "reason"));
+        _cleanup_free_ char *advice = value_text(json_object_get(row, "advice"));
+        printf("%-12s %-4s %s%s\n", name, usable ? "yes" : "no", reason, chosen ? " (chosen)" : "");
+        if (*advice)
+            printf("%-12s %-4s what to do: %s\n", "", "", advice);
     }
 }
 
@@ -79,10 +84,11 @@ static struct error *check(void *context, char **arguments, int *ret_code)
     TRY(json_read("the shim's check", text, strlen(text), &rows));
     if (!json_is_array(rows))
         return error_new(ERROR_DATA_LOSS, "the shim's check gave no list");
-    *ret_code = any_usable(rows) ? 0 : EXIT_RUNTIME_FAILED;
-    if (!settings->json && !settings->format)
-        words_for_people(rows);
-    return listing_print(&options, check_columns, rows);
+    *ret_code = any_hypervisor(rows) ? 0 : EXIT_RUNTIME_FAILED;
+    if (settings->json || (settings->format && strcmp(settings->format, "table")))
+        return listing_print(&options, NULL, rows);
+    print_for_people(rows);
+    return NULL;
 }
 
 const struct verb verb_check = {
@@ -109,7 +115,7 @@ static const struct column version_columns[] = {
     {NULL, NULL},
 };
 
-/* "containerd-shim-caisson-v2 0.1.0": the last word of the first line. */
+/* "io.containerd.caisson.v2 0.1.0 (Caisson)": the second word. */
 static char *shim_version(void)
 {
     _cleanup_free_ char *text = NULL;
@@ -119,9 +125,9 @@ static char *shim_version(void)
         error_free(error);
         return must_copy("not found");
     }
-    text[strcspn(text, "\n")] = '\0';
-    const char *word = strrchr(text, ' ');
-    return must_copy(word ? word + 1 : text);
+    const char *word = text + strcspn(text, " ");
+    word += strspn(word, " ");
+    return must_copy_length(word, strcspn(word, " \n"));
 }
 
 static struct error *version(void *context, char **arguments, int *ret_code)

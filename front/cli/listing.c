@@ -8,14 +8,21 @@
 
 #define GAP 3
 
-/* A row's value as text: of strings themselves, of others their JSON. */
-static char *cell(const json_t *row, const char *key)
+char *value_text(const json_t *value)
 {
-    const json_t *value = json_object_get(row, key);
-
     if (!value || json_is_null(value))
         return must_copy("");
-    return json_is_string(value) ? must_copy(json_string_value(value)) : json_write(value);
+    if (json_is_string(value))
+        return must_copy(json_string_value(value));
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (!text)
+        abort(); /* only for want of memory */
+    return text;
+}
+
+static char *cell(const json_t *row, const char *key)
+{
+    return value_text(json_object_get(row, key));
 }
 
 static size_t column_width(const struct column *column, const json_t *rows)

@@ -38,6 +38,9 @@ struct error *listing_print(
  */
 struct error *template_expand(const char *format, const json_t *object, char **ret_text);
 
+/* A string itself, another value as JSON, "" for NULL and null. Owned by the caller. */
+char *value_text(const json_t *value);
+
 /* "3 minutes ago" and so on for a time in milliseconds since 1970; "" for 0. Owned by the caller. */
 char *time_ago(int64_t milliseconds);
 /* "3 minutes". Owned by the caller. */

@@ -82,6 +82,13 @@ static char *pair_text(uint64_t one, uint64_t other)
     return must_printf("%s / %s", left, right);
 }
 
+/* Without a limit the kernel says the largest number that there is. */
+static char *memory_text(uint64_t usage, uint64_t limit)
+{
+    _cleanup_free_ char *text = size_text(usage);
+    return limit < UINT64_MAX / 2 ? pair_text(usage, limit) : must_printf("%s / none", text);
+}
+
 static double cpu_percent(struct watched *watched, const Cgroup2__Metrics *metrics)
 {
     uint64_t used = metrics->cpu ? metrics->cpu->usage_usec : 0, at = now();
@@ -106,7 +113,7 @@ static json_t *make_row(struct watched *watched, const Cgroup2__Metrics *metrics
     _cleanup_free_ char *cpu = must_printf("%.2f%%", cpu_percent(watched, metrics));
     _cleanup_free_ char *share =
         must_printf("%.2f%%", limit > 0 ? 100.0 * (double)usage / (double)limit : 0.0);
-    _cleanup_free_ char *memory = pair_text(usage, limit), *network = pair_text(in, out);
+    _cleanup_free_ char *memory = memory_text(usage, limit), *network = pair_text(in, out);
     _cleanup_free_ char *disks = pair_text(read, written), *id = must_printf("%.12s", record->id);
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "ID", id, "Name", record->name,
         "CPUPerc", cpu, "MemUsage", memory, "MemPerc", share, "NetIO", network, "BlockIO", disks, "PIDs",

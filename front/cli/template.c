@@ -56,12 +56,9 @@ static struct error *find_path(const json_t *object, const char *path, const jso
 
 static void put_value(FILE *out, const json_t *value, bool as_json)
 {
-    if (json_is_string(value) && !as_json) {
-        fputs(json_string_value(value), out);
-        return;
-    }
-    _cleanup_free_ char *text = json_write(value);
-    fputs(text, out);
+    _cleanup_free_ char *text =
+        as_json ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : value_text(value);
+    fputs(text ?: "", out);
 }
 
 /* What stands between the braces. */
