@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* QEMU's command line, and what its end means. No process is started. */
+#include "base/strv.h"
+#include "hv/qemu_arguments.h"
+#include "hv/qemu_failure.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct hv_config plain_config(void)
+{
+    return (struct hv_config){
+        .name = "box",
+        .kernel = "/k",
+        .initrd = "/i",
+        .vcpus = 1,
+        .memory = UINT64_C(128) << 20,
+    };
+}
+
+static const struct qemu_launch emulated = {
+    .binary = "/usr/bin/qemu", .cpu = "max", .kernel = "/a,b/vmlinux", .initrd = "/initrd"};
+
+/* The text after an option that occurs once, or NULL. */
+static const char *value_of(char *const *line, const char *option)
+{
+    STRV_FOREACH (argument, line) {
+        if (strcmp(*argument, option) == 0)
+            return argument[1];
+    }
+    return NULL;
+}
+
+static bool has_part(char *const *line, const char *part)
+{
+    STRV_FOREACH (argument, line) {
+        if (strstr(*argument, part))
+            return true;
+    }
+    return false;
+}
+
+static void test_plain_machine(void **state)
+{
+    struct hv_config config = plain_config();
+    assert_null(qemu_check_config(&config));
+    _cleanup_strv_ char **line = qemu_arguments(&config, &emulated);
+    assert_string_equal(line[0], "/usr/bin/qemu");
+    assert_string_equal(value_of(line, "-m"), "128M");
+    assert_string_equal(value_of(line, "-cpu"), "max");
+    assert_string_equal(value_of(line, "-kernel"), "/a,,b/vmlinux");
+    assert_non_null(strstr(value_of(line, "-sandbox"), "spawn=deny"));
+    assert_non_null(strstr(value_of(line, "-append"), " quiet"));
+    assert_non_null(strstr(value_of(line, "-accel"), "tcg,"));
+    assert_true(strv_contains(line, "-nodefaults"));
+    assert_true(has_part(line, "name=caisson.link.0"));
+    assert_false(has_part(line, "memory-backend"));
+    assert_false(has_part(line, "netdev"));
+}
+
+static void test_kvm_is_not_told_of_emulation(void **state)
+{
+    struct hv_config config = plain_config();
+    struct qemu_launch launch = emulated;
+    launch.kvm = true;
+    _cleanup_strv_ char **line = qemu_arguments(&config, &launch);
+    assert_string_equal(value_of(line, "-accel"), "kvm");
+    assert_null(strstr(value_of(line, "-append"), "mitigations=off"));
+}
+
+static void test_devices_get_descriptors_in_order(void **state)
+{
+    struct hv_config config = plain_config();
+    const struct hv_disk disks[] = {{.path = "/image", .read_only = true}, {.fd = 9}};
+    const struct hv_share share = {.tag = "kataShared", .socket = 10};
+    config.disks = disks;
+    config.disk_count = 2;
+    config.shares = &share;
+    config.share_count = 1;
+    _cleanup_strv_ char **line = qemu_arguments(&config, &emulated);
+    assert_true(strv_contains(line, "fd=6,set=1"));
+    assert_true(strv_contains(line, "fd=7,set=2"));
+    assert_true(strv_contains(line, "socket,id=share0,fd=8"));
+    assert_true(has_part(line, "filename=/dev/fdset/1,locking=off,read-only=on"));
+    assert_true(has_part(line, "filename=/dev/fdset/2,locking=off,read-only=off"));
+    assert_false(has_part(line, "/image"));
+    assert_true(strv_contains(line, "memory-backend-memfd,id=ram,size=128M,share=on"));
+    assert_true(has_part(line, "memory-backend=ram"));
+}
+
+static void test_network(void **state)
+{
+    struct hv_config config = plain_config();
+    const struct hv_port ports[] = {
+        {.host_port = 8080, .guest_port = 80},
+        {.udp = true, .host_address = "127.0.0.1", .host_port = 53, .guest_port = 5353},
+    };
+    config.network = (struct hv_network){HV_NETWORK_USER, ports, 2, {0x52, 0x54, 0, 0xab, 2, 3}};
+    _cleanup_strv_ char **line = qemu_arguments(&config, &emulated);
+    assert_string_equal(value_of(line, "-netdev"),
+        "user,id=net0,ipv6=off,hostfwd=tcp::8080-:80,hostfwd=udp:127.0.0.1:53-:5353");
+    assert_true(strv_contains(line, "virtio-net-device,netdev=net0,mac=52:54:00:ab:02:03"));
+}
+
+static void test_processors_and_own_parameters(void **state)
+{
+    struct hv_config config = plain_config();
+    config.vcpus = 4;
+    config.append = "agent.log=debug";
+    config.debug = true;
+    config.memory = (UINT64_C(128) << 20) + 1;
+    _cleanup_strv_ char **line = qemu_arguments(&config, &emulated);
+    assert_string_equal(value_of(line, "-smp"), "4");
+    assert_string_equal(value_of(line, "-m"), "129M");
+    assert_non_null(strstr(value_of(line, "-accel"), "thread=multi"));
+    qemu_add_kernel_parameter(line, "x=1");
+    const char *append = value_of(line, "-append");
+    assert_non_null(strstr(append, " agent.log=debug x=1"));
+    assert_null(strstr(append, "quiet"));
+}
+
+static void assert_refused(const struct hv_config *config)
+{
+    _cleanup_error_ struct error *error = qemu_check_config(config);
+    assert_int_equal(error_code(error), ERROR_INVALID_ARGUMENT);
+}
+
+static void test_impossible_machines(void **state)
+{
+    struct hv_config config = plain_config();
+    config.memory = 1 << 20;
+    assert_refused(&config);
+    config = plain_config();
+    config.memory = UINT64_MAX;
+    assert_refused(&config);
+    config = plain_config();
+    config.vcpus = 0;
+    assert_refused(&config);
+    config = plain_config();
+    config.disk_count = SIZE_MAX - 4;
+    assert_refused(&config);
+    config = plain_config();
+    config.initrd = NULL;
+    assert_refused(&config);
+    config = plain_config();
+    const struct hv_share share = {.tag = "a,b"};
+    config.shares = &share;
+    config.share_count = 1;
+    assert_refused(&config);
+    config = plain_config();
+    const struct hv_port port = {.host_address = "127.0.0.1,id=x", .host_port = 1, .guest_port = 1};
+    config.network = (struct hv_network){.kind = HV_NETWORK_USER, .ports = &port, .port_count = 1};
+    assert_refused(&config);
+}
+
+static void assert_sentence(struct error *error, enum error_code code, const char *part)
+{
+    assert_int_equal(error_code(error), code);
+    if (!strstr(error_message(error), part))
+        fail_msg("no \"%s\" in: %s", part, error_message(error));
+    error_free(error);
+}
+
+static void test_errors_of_qemu(void **state)
+{
+    assert_sentence(
+        qemu_failure_from_errors(1,
+            "qemu-system-x86_64: -netdev user,id=net0,hostfwd=udp:127.0.0.1:53-:53: Could not set up "
+            "host forwarding rule 'udp:127.0.0.1:53-:53'"),
+        ERROR_ALREADY_EXISTS, "port 127.0.0.1:53/udp of the host");
+    assert_sentence(qemu_failure_from_errors(1, "host forwarding rule 'tcp::8080-:80'"), ERROR_ALREADY_EXISTS,
+        "port 8080/tcp");
+    assert_sentence(qemu_failure_from_errors(
+                        1, "qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory"),
+        ERROR_RESOURCE_EXHAUSTED, "not enough memory");
+    assert_sentence(qemu_failure_from_errors(1, "qemu-system-x86_64: -device foo: bad device"),
+        ERROR_INTERNAL, "exit code 1: bad device");
+    assert_sentence(qemu_failure_from_errors(3, ""), ERROR_INTERNAL, "said nothing");
+}
+
+static void test_ends(void **state)
+{
+    struct qemu_end end = {.errors = "", .console = "last words", .started = true};
+    assert_null(qemu_failure(&end));
+    end.started = false;
+    assert_sentence(
+        qemu_failure(&end), ERROR_ABORTED, "before its agent answered; its console says: last words");
+    end.started = true;
+    end.status = SIGKILL;
+    assert_sentence(qemu_failure(&end), ERROR_ABORTED, "SIGKILL");
+    end.status = SIGSEGV;
+    assert_sentence(qemu_failure(&end), ERROR_ABORTED, "signal 11");
+    end.status = 0;
+    end.panic = "Attempted to kill init!";
+    assert_sentence(qemu_failure(&end), ERROR_ABORTED, "panicked: Attempted to kill init!");
+    _cleanup_error_ struct error *fault = error_new(ERROR_DEADLINE_EXCEEDED, "too slow");
+    end.fault = fault;
+    assert_sentence(qemu_failure(&end), ERROR_DEADLINE_EXCEEDED, "too slow");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_plain_machine),
+        cmocka_unit_test(test_kvm_is_not_told_of_emulation),
+        cmocka_unit_test(test_devices_get_descriptors_in_order),
+        cmocka_unit_test(test_network),
+        cmocka_unit_test(test_processors_and_own_parameters),
+        cmocka_unit_test(test_impossible_machines),
+        cmocka_unit_test(test_errors_of_qemu),
+        cmocka_unit_test(test_ends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
