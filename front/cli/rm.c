@@ -85,9 +85,10 @@ static struct error *remove_wreck(const struct directories *directories, const c
     struct shim_exit ignored;
     _cleanup_fd_ int lock = -1;
 
-    TRY(record_try_lock(directories, id, &lock));
-    if (lock < 0)
+    struct error *error = record_try_lock(directories, id, &lock);
+    if (!error && lock < 0)
         return NULL;
+    error_free(error); /* no lock was ever made */
     if (access(bundle, F_OK) == 0)
         TRY(shim_delete(directories, id, &ignored));
     TRY(tree_remove(bundle));

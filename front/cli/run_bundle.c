@@ -240,9 +240,8 @@ struct error *run_make_bundle(struct run *run)
     fill_record(run);
     TRY(make_plan(run, &plan));
     add_plan_to_record(&plan, run->record);
-    TRY(record_reserve(run->directories, run->record));
+    TRY(record_reserve(run->directories, run->record, &run->lock));
     run->reserved = true;
-    TRY(record_try_lock(run->directories, run->record->id, &run->lock));
     TRY(image_reference(run->store, run->image->digest, run->record->id));
     TRY(mount_list_prepare(&plan.mounts, run->directories->data, run->record->id, &run->record->volumes));
     if (mkdir(run->bundle, 0700) < 0)

@@ -7,10 +7,12 @@
 #include <sys/file.h>
 #include <sys/inotify.h>
 
+/* The file is made with the container's directory. Making it here could put one into a directory that is just
+   being removed. */
 static struct error *open_lock(const struct directories *directories, const char *id, int *ret_fd)
 {
     _cleanup_free_ char *path = directories_record_file(directories, id, "lock");
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
 
     if (fd < 0)
         return error_errno(errno, "cannot lock container %.12s", id);

@@ -69,16 +69,33 @@ static struct error *take_name(const struct directories *directories, const char
     return take_over(directories, name, id);
 }
 
-struct error *record_reserve(const struct directories *directories, const struct record *record)
+static struct error *make_locked(const char *path, int *ret_lock)
 {
-    _cleanup_free_ char *path = directories_record(directories, record->id);
+    _cleanup_free_ char *file = must_printf("%s/lock", path);
 
-    TRY(identifier_check("container name", record->name));
     if (mkdir(path, 0700) < 0)
         return error_errno(errno, "cannot create %s", path);
-    struct error *error = take_name(directories, record->name, record->id);
+    _cleanup_fd_ int lock = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0)
+        return error_errno(errno, "cannot create %s", file);
+    *ret_lock = TAKE_FD(lock);
+    return NULL;
+}
+
+struct error *record_reserve(
+    const struct directories *directories, const struct record *record, int *ret_lock)
+{
+    _cleanup_free_ char *path = directories_record(directories, record->id);
+    _cleanup_fd_ int lock = -1;
+
+    TRY(identifier_check("container name", record->name));
+    struct error *error = make_locked(path, &lock);
+    if (!error)
+        error = take_name(directories, record->name, record->id);
     if (error)
-        rmdir(path);
+        error_free(tree_remove(path));
+    else
+        *ret_lock = TAKE_FD(lock);
     return error;
 }
 

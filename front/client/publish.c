@@ -49,8 +49,7 @@ static struct error *record_exit(const struct directories *directories, const ch
     return error;
 }
 
-static struct error *delete_exec(
-    const struct directories *directories, const char *id, const char *exec_id)
+static struct error *delete_exec(const struct directories *directories, const char *id, const char *exec_id)
 {
     struct event_base *base = event_base_new();
     struct task *task = NULL;

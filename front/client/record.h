@@ -61,8 +61,10 @@ int64_t record_now(void);
 /* NOT_FOUND where there is none, DATA_LOSS where it cannot be read as a record. */
 struct error *record_load(const struct directories *directories, const char *id, struct record **ret_record);
 struct error *record_save(const struct directories *directories, const struct record *record);
-/* DATA/containers/ID is made and its name taken; ALREADY_EXISTS names the container that has the name. */
-struct error *record_reserve(const struct directories *directories, const struct record *record);
+/* DATA/containers/ID is made and its name taken; ALREADY_EXISTS names the container that has the name. The
+   lock is held from the beginning. */
+struct error *record_reserve(
+    const struct directories *directories, const struct record *record, int *ret_lock);
 /* Removes the record's directory (log included), its anonymous volumes and its name. */
 struct error *record_remove(const struct directories *directories, const struct record *record);
 
@@ -72,7 +74,8 @@ struct error *record_list_ids(const struct directories *directories, char ***ret
 struct error *record_resolve(const struct directories *directories, const char *text, char **ret_id);
 
 /* Holding DATA/containers/ID/lock means: this process will record the exit and remove the shim. The kernel
-   drops it with the process. *ret_fd is -1 where another process holds it. */
+   drops it with the process. *ret_fd is -1 where another process holds it; NOT_FOUND where the container is
+   gone, or was never finished. */
 struct error *record_try_lock(const struct directories *directories, const char *id, int *ret_fd);
 /* Waits by events until the lock is free, at most `timeout` milliseconds (DEADLINE_EXCEEDED). NOT_FOUND when
    the container is removed meanwhile. */

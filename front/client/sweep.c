@@ -39,9 +39,10 @@ static struct error *remove_damaged(
     _cleanup_free_ char *directory = directories_record(directories, id);
     _cleanup_fd_ int lock = -1;
 
-    TRY(record_try_lock(directories, id, &lock));
-    if (lock < 0)
+    struct error *locked = record_try_lock(directories, id, &lock);
+    if (!locked && lock < 0)
         return NULL;
+    error_free(locked); /* no lock was ever made */
     TRY(remove_orphan(directories, id));
     return tree_remove(directory);
 }
