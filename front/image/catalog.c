@@ -142,10 +142,11 @@ static struct error *find_image(
     _cleanup_free_ char *hex = NULL;
     const char *digest = find_name(names, text);
     const char *colon = digest ? strchr(digest, ':') : NULL;
+    const char *at = strchr(text, '@'); /* "name@sha256:HEX": the digest alone says which */
     if (colon)
         hex = must_copy(colon + 1);
     else
-        TRY(find_digest(store, text, &hex));
+        TRY(find_digest(store, at ? at + 1 : text, &hex));
     struct error *error = record_read(store, hex, ret_image);
     if (error_number(error) == ENOENT) {
         error_free(error);
@@ -257,6 +258,16 @@ static struct error *reference_path(const struct image_store *store, const char 
     return NULL;
 }
 
+/* Cheap unless somebody wrote to the file, or put it back from a copy. */
+static struct error *check_rootfs(struct image_store *store, const struct image *image)
+{
+    struct stat status;
+    if (stat(image->rootfs_path, &status) == 0 && (uint64_t)status.st_size == image->size &&
+        store_file_time(&status) == image->rootfs_time)
+        return NULL;
+    return image_verify(store, image, NULL);
+}
+
 struct error *image_reference(struct image_store *store, const char *digest_text, const char *container_id)
 {
     struct digest digest;
@@ -264,6 +275,9 @@ struct error *image_reference(struct image_store *store, const char *digest_text
     _cleanup_lock_ struct lock lock = LOCK_NONE;
     _cleanup_image_ struct image *image = NULL;
     TRY(reference_path(store, digest_text, container_id, &digest, &path));
+    TRY(image_resolve(store, digest_text, &image));
+    TRY(check_rootfs(store, image));
+    image_free(TAKE_PTR(image));
     TRY(take_index_lock(store, &lock));
     TRY(error_wrap(record_read(store, digest_hex(&digest), &image), "the image was removed meanwhile"));
     _cleanup_free_ char *directory = references_path(store, digest_hex(&digest));

@@ -53,6 +53,7 @@ struct image {
     char *rootfs_path;     /* absolute */
     char *rootfs_type;     /* "erofs": the fstype to mount it with, read-only */
     char *rootfs_digest;   /* "sha256:HEX" of that file, for image_verify */
+    int64_t rootfs_time;   /* when that file was written, nanoseconds since 1970 */
     char *architecture;    /* as OCI names it: "amd64" */
     struct image_config config;
 };
@@ -138,7 +139,8 @@ struct error *image_remove(
     struct image_store *store, const char *text, bool force, char **ret_digest, bool *ret_deleted);
 
 /* The container uses the image, so image_remove refuses. DATA/containers/ID must exist before: a reference
-   without it is stale and swept. NOT_FOUND when the image was removed meanwhile. */
+   without it is stale and swept. NOT_FOUND when the image was removed meanwhile. DATA_LOSS when it is
+   damaged: a file system image whose size or time is not as recorded is hashed first. */
 struct error *image_reference(struct image_store *store, const char *digest, const char *container_id);
 /* No error where there is no such reference. */
 struct error *image_unreference(struct image_store *store, const char *digest, const char *container_id);

@@ -77,6 +77,7 @@ static struct error *publish(struct image_store *store, const struct temporary *
         return error_errno(errno, "reading the image file");
     TRY(progress_step(progress, (uint64_t)status.st_size, "recording the digest"));
     TRY(rootfs_hash(fd, progress, &record->rootfs_digest, &record->rootfs_size));
+    record->rootfs_time = store_file_time(&status);
     record->loaded = time(NULL);
     _cleanup_free_ char *from = rootfs_temporary(temporary);
     _cleanup_free_ char *to = store_path(store, "rootfs", digest_hex(&record->digest), ".erofs");
@@ -305,8 +306,10 @@ struct error *image_load(struct image_store *store, const struct image_source *s
     struct digest digest;
     if (name)
         TRY(image_name_complete(name, &given));
-    TRY(error_wrap(
-        load_source(store, source, &progress, &digest, &names), "loading %s", source_text(source)));
+    struct error *error = load_source(store, source, &progress, &digest, &names);
+    if (error_code(error) == ERROR_RESOURCE_EXHAUSTED)
+        error = error_wrap(error, "storing it in %s", store->images);
+    TRY(error_wrap(error, "loading %s", source_text(source)));
     if (given) {
         strv_free(TAKE_PTR(names));
         strv_append(&names, given);

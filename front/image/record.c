@@ -27,15 +27,20 @@ void image_free(struct image *image)
     free(image);
 }
 
+int64_t store_file_time(const struct stat *status)
+{
+    return (int64_t)status->st_mtim.tv_sec * 1000 * 1000 * 1000 + status->st_mtim.tv_nsec;
+}
+
 struct error *record_write(const struct image_store *store, const struct record *record)
 {
     _cleanup_free_ char *path = store_path(store, "rootfs", digest_hex(&record->digest), ".json");
     _cleanup_json_ json_t *document = NULL;
     TRY(json_read("image configuration", record->config, record->config_length, &document));
-    _cleanup_json_ json_t *root =
-        json_pack("{s:i, s:s, s:I, s:{s:s, s:s, s:I}, s:O}", "version", RECORD_VERSION, "digest",
-            record->digest.text, "loaded", (json_int_t)record->loaded, "rootfs", "type", "erofs", "digest",
-            record->rootfs_digest.text, "size", (json_int_t)record->rootfs_size, "document", document);
+    _cleanup_json_ json_t *root = json_pack("{s:i, s:s, s:I, s:{s:s, s:s, s:I, s:I}, s:O}", "version",
+        RECORD_VERSION, "digest", record->digest.text, "loaded", (json_int_t)record->loaded, "rootfs", "type",
+        "erofs", "digest", record->rootfs_digest.text, "size", (json_int_t)record->rootfs_size, "time",
+        (json_int_t)record->rootfs_time, "document", document);
     if (record->has_manifest_digest)
         json_object_set_new(root, "manifestDigest", json_string(record->manifest_digest.text));
     _cleanup_free_ char *text = json_write(root);
@@ -69,6 +74,7 @@ static struct error *fill_rootfs(const struct image_store *store, const json_t *
     TRY(get_digest(rootfs, path, "digest", &image->rootfs_digest));
     TRY(json_get_string(rootfs, path, "type", &type));
     TRY(json_get_integer(rootfs, path, "size", 0, INT64_MAX, &size));
+    TRY(json_get_integer(rootfs, path, "time", INT64_MIN, INT64_MAX, &image->rootfs_time));
     if (!type)
         return missing(path, "type");
     image->rootfs_type = must_copy(type);

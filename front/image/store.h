@@ -9,6 +9,8 @@
 #include "image/image.h"
 #include "image/progress.h"
 
+#include <sys/stat.h>
+
 struct image_store {
     char *data;   /* absolute */
     char *images; /* data + "/images" */
@@ -68,6 +70,7 @@ struct record {
     int64_t loaded;
     struct digest rootfs_digest;
     uint64_t rootfs_size;
+    int64_t rootfs_time;
     const char *config; /* the configuration document; borrowed */
     size_t config_length;
 };
@@ -82,5 +85,7 @@ struct error *record_list(const struct image_store *store, char ***ret_hexes);
  */
 /* A container that uses the image, or NULL. Stale references are removed on the way. */
 struct error *reference_find(const struct image_store *store, const char *hex, char **ret_container);
+/* st_mtim in nanoseconds. */
+int64_t store_file_time(const struct stat *status);
 /* The record, the file system image and the references directory. */
 struct error *store_delete_image(const struct image_store *store, const char *hex);

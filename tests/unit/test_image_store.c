@@ -392,6 +392,12 @@ static void damage_is_found(void **state)
     scratch_run(scratch,
         "printf X | dd of=$(ls data/images/rootfs/*.erofs) bs=1 seek=100000 conv=notrunc 2>/dev/null");
     assert_refused(image_verify(scratch->store, image, NULL), ERROR_DATA_LOSS, "is damaged");
+    assert_refused(image_reference(scratch->store, image->digest, "c1"), ERROR_DATA_LOSS, "is damaged");
+    scratch_run(scratch,
+        "printf x | dd of=$(ls data/images/rootfs/*.erofs) bs=1 seek=100000 conv=notrunc 2>/dev/null");
+    assert_ok(image_reference(scratch->store, image->digest, "c1"));
+    scratch_run(scratch, "truncate -s -4096 data/images/rootfs/*.erofs");
+    assert_refused(image_reference(scratch->store, image->digest, "c1"), ERROR_DATA_LOSS, "is damaged");
 }
 
 /* Names. */
@@ -416,6 +422,9 @@ static void names_and_removal(void **state)
     assert_ok(image_resolve(scratch->store, prefix + strlen("sha256:"), &found));
     image_free(found);
     assert_ok(image_resolve(scratch->store, first->manifest_digest, &found));
+    image_free(found);
+    _cleanup_free_ char *pinned = must_printf("registry.example/two@%s", first->manifest_digest);
+    assert_ok(image_resolve(scratch->store, pinned, &found));
     image_free(found);
     assert_refused(
         image_resolve(scratch->store, "three", &found), ERROR_NOT_FOUND, "there is no image \"three\"");
@@ -453,7 +462,7 @@ static void an_image_in_use_stays(void **state)
     assert_ok(image_remove(scratch->store, image->digest, false, NULL, &deleted));
     assert_true(deleted);
     assert_refused(
-        image_reference(scratch->store, image->digest, "c1"), ERROR_NOT_FOUND, "removed meanwhile");
+        image_reference(scratch->store, image->digest, "c1"), ERROR_NOT_FOUND, "there is no image");
     assert_refused(
         image_reference(scratch->store, image->digest, "../c1"), ERROR_INVALID_ARGUMENT, "container ID");
 }
