@@ -45,9 +45,9 @@ static const uint64_t capabilities = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << C
 char **share_arguments(const struct virtiofsd_program *program)
 {
     static const char *const c[] = {"-f", "--fd=3", "--rlimit-nofile=0", "--thread-pool-size=0", "-o",
-        "source=" TREE ",sandbox=chroot,cache=auto,xattr,announce_submounts,log_level=err"};
+        "source=/shared,sandbox=chroot,cache=auto,xattr,announce_submounts,log_level=err"};
     static const char *const rust[] = {"--fd=3", "--rlimit-nofile=0", "--thread-pool-size=0",
-        "--shared-dir=" TREE, "--sandbox=chroot", "--cache=auto", "--xattr", "--announce-submounts",
+        "--shared-dir=/shared", "--sandbox=chroot", "--cache=auto", "--xattr", "--announce-submounts",
         "--log-level=error"};
     const char *const *options = program->rust ? rust : c;
     size_t count = program->rust ? ARRAY_SIZE(rust) : ARRAY_SIZE(c);

@@ -312,7 +312,6 @@ static void test_guest_sees_volumes(void **state)
     _cleanup_free_ char *writable = in_directory(fixture, "writable");
     _cleanup_free_ char *fixed = in_directory(fixture, "fixed");
     _cleanup_free_ char *single = in_directory(fixture, "single.txt");
-    _cleanup_free_ char *secret = in_directory(fixture, "secret.txt");
     assert_int_equal(mkdir(writable, 0755), 0);
     assert_int_equal(mkdir(fixed, 0755), 0);
     make_file(fixture, "writable/one", "1");
