@@ -21,9 +21,10 @@
 #define AGENT_PROCESSES_MAX 256 /* of one container, with those that have exited */
 #define AGENT_WAITERS_MAX 16    /* WaitProcess calls at one process, and GetOOMEvent calls */
 
-/* Where Kata's agent and its tools expect things; CopyFile and storages stay below it. */
-#define AGENT_RUN_DIRECTORY "/run"
-#define AGENT_SANDBOX_DIRECTORY "/run/kata-containers/sandbox"
+/* Where Kata's runtime and its tools put things. A container's own are in a directory of its id. */
+#define AGENT_RUN_DIRECTORY "/run/kata-containers"
+#define AGENT_COPIES_DIRECTORY AGENT_RUN_DIRECTORY "/copies"
+#define AGENT_SANDBOX_DIRECTORY AGENT_RUN_DIRECTORY "/sandbox"
 
 /* Calls that are answered later, by an event. */
 struct agent_waiters {

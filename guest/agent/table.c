@@ -184,6 +184,15 @@ static void await_exits(const struct agent_container *container)
     }
 }
 
+/* The directory of its mount points, which is empty by now, and the files that were copied for it. */
+static struct error *remove_directories(const char *id)
+{
+    _cleanup_free_ char *own = must_printf("%s/%s", AGENT_RUN_DIRECTORY, id);
+    _cleanup_free_ char *copies = must_printf("%s/%s", AGENT_COPIES_DIRECTORY, id);
+    rmdir(own);
+    return tree_remove(copies);
+}
+
 struct error *agent_remove_container(struct agent_container *container)
 {
     agent_check_oom(container);
@@ -196,6 +205,7 @@ struct error *agent_remove_container(struct agent_container *container)
     /* Before the records go, so that the last waiters learn how their processes ended. */
     await_exits(container);
     error = first_error(error, storage_set_free(TAKE_PTR(container->storages)));
+    error = first_error(error, remove_directories(container->id));
     error = error_wrap(error, "removing the container %s", container->id);
     drop_container(container);
     return error;

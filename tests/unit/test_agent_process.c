@@ -306,6 +306,35 @@ static void test_stats(void **state)
     protobuf_c_message_free_unpacked(message, NULL);
 }
 
+/* Storages of a container, and files that were brought for it, go with it. */
+static void test_storages_go_with_the_container(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    Grpc__CopyFileRequest copy = GRPC__COPY_FILE_REQUEST__INIT;
+    copy.path = "/run/kata-containers/copies/store/0";
+    copy.file_size = 1;
+    copy.data.data = (uint8_t *)(uintptr_t) "x";
+    copy.data.len = 1;
+    agent_check(agent_call(run->agent, "CopyFile", &copy.base, NULL));
+    Grpc__Storage scratch = GRPC__STORAGE__INIT;
+    scratch.driver = "ephemeral";
+    scratch.source = "tmpfs";
+    scratch.mount_point = "/run/kata-containers/store/scratch";
+    Grpc__Storage *storages[] = {&scratch};
+    Grpc__CreateContainerRequest request = GRPC__CREATE_CONTAINER_REQUEST__INIT;
+    request.container_id = "store";
+    request.storages = storages;
+    request.n_storages = 1;
+    request.oci = config_spec(run->files, config_new("true"));
+    agent_check(agent_call(run->agent, "CreateContainer", &request.base, NULL));
+    oci_spec_free(request.oci);
+    assert_int_equal(access(scratch.mount_point, F_OK), 0);
+    agent_check(remove_it(run, "store"));
+    assert_int_equal(access("/run/kata-containers/store", F_OK), -1);
+    assert_int_equal(access("/run/kata-containers/copies/store", F_OK), -1);
+}
+
 /* ---- exec ---- */
 
 static void test_exec_ids(void **state)
@@ -516,8 +545,9 @@ int main(void)
     }
     static const struct CMUnitTest tests[] = {TEST(test_run), TEST(test_command_not_found),
         TEST(test_removal_while_running), TEST(test_signals), TEST(test_pause), TEST(test_stats),
-        TEST(test_exec_ids), TEST(test_many_execs), TEST(test_unknown_stream), TEST(test_much_output),
-        TEST(test_output_outlives_the_process), TEST(test_descendant_holds_output), TEST(test_closed_output),
-        TEST(test_pulled_streams), TEST(test_terminal), TEST(test_pulled_terminal)};
+        TEST(test_storages_go_with_the_container), TEST(test_exec_ids), TEST(test_many_execs),
+        TEST(test_unknown_stream), TEST(test_much_output), TEST(test_output_outlives_the_process),
+        TEST(test_descendant_holds_output), TEST(test_closed_output), TEST(test_pulled_streams),
+        TEST(test_terminal), TEST(test_pulled_terminal)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
