@@ -9,6 +9,21 @@
 
 /* ---- reading the configuration ---- */
 
+/* They are for the container's namespaces as seen from the host, where there are none. */
+static struct error *refuse_host_hooks(const Grpc__Spec *spec)
+{
+    const Grpc__Hooks *hooks = spec->hooks;
+    if (!hooks || hooks->n_prestart + hooks->n_create_runtime + hooks->n_poststop == 0)
+        return NULL;
+    return error_new(ERROR_UNIMPLEMENTED,
+        "config.json has %s hooks, which run on the host; createContainer, startContainer and poststart "
+        "hooks, "
+        "which run in the container's world, are supported",
+        hooks->n_prestart         ? "prestart"
+        : hooks->n_create_runtime ? "createRuntime"
+                                  : "poststop");
+}
+
 static struct error *read_configuration(struct creation *creation)
 {
     const char *bundle = creation->container->bundle;
@@ -18,6 +33,7 @@ static struct error *read_configuration(struct creation *creation)
     TRY(oci_config_load(directory, &creation->spec));
     if (!creation->spec->process)
         return error_new(ERROR_INVALID_ARGUMENT, "config.json has no process to run");
+    TRY(refuse_host_hooks(creation->spec));
     creation->spec->process->terminal = creation->process->terminal;
     if (creation->with_machine)
         TRY(settings_read(creation->spec, &creation->sandbox->settings));

@@ -10,7 +10,7 @@
  *   root          where the root file system is mounted in the guest
  *   bind mounts   by class, see enum guest_bind; type bind on /dev/shm becomes a tmpfs
  *   hooks         those of the container's world stay (createContainer, startContainer, poststart); those of
- *                 the host's world (prestart, createRuntime, poststop) are the supervisor's to run
+ *                 the host's world (prestart, createRuntime, poststop) are left out
  *   resources     cpuset, block device and network class numbers are the host's: left out
  *   labels        AppArmor, SELinux, RDT: left out
  */

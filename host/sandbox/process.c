@@ -110,6 +110,7 @@ void process_answer_waiters(struct process *process)
 
 void process_unlist(struct process *process)
 {
+    process_fail_start(process);
     process_answer_waiters(process);
     TAILQ_REMOVE(&process->container->processes, process, entry);
     process->state = PROCESS_DELETED;
@@ -185,22 +186,36 @@ static void finish_start(struct start *start, struct error *error)
     free(start);
 }
 
+/* The connection to the agent is gone, or was given up. Why, loss.c knows or will soon know. */
+static bool is_lost(const struct error *error)
+{
+    return error_code(error) == ERROR_UNAVAILABLE || error_code(error) == ERROR_CANCELLED;
+}
+
 static void started(void *context, struct error *error, const ProtobufCMessage *response)
 {
     struct start *start = context;
     struct process *process = start->process;
-    if (process->state == PROCESS_STARTING && error_code(error) == ERROR_UNAVAILABLE) {
+    struct sandbox *sandbox = process->container ? process->container->sandbox : NULL;
+    if (process->state == PROCESS_STARTING && is_lost(error) && sandbox->state == SANDBOX_RUNNING) {
         process->parked = start;
         error_free(error);
+        sandbox_agent_closed(sandbox, NULL);
         return;
+    }
+    if (process->state == PROCESS_STARTING && is_lost(error) && sandbox->lost_reason) {
+        error_free(error);
+        error = sandbox_check_usable(sandbox);
     }
     finish_start(start, error);
 }
 
 void process_fail_start(struct process *process)
 {
-    if (process->parked)
-        finish_start(process->parked, sandbox_check_usable(process->container->sandbox));
+    if (!process->parked)
+        return;
+    struct error *error = sandbox_check_usable(process->container->sandbox);
+    finish_start(process->parked, error ? error : error_new(ERROR_UNAVAILABLE, "the sandbox is gone"));
 }
 
 static struct start *start_new(struct process *process, sandbox_done *done, void *context)

@@ -20,6 +20,8 @@ struct pump {
     size_t held_end;
     bool finishing;
     uint64_t progress;
+    uint64_t lost; /* bytes that a full disk did not take */
+    int lost_errno;
     pump_ended *ended;
     void *context;
 };
@@ -62,7 +64,13 @@ static void hold(struct pump *pump, const char *data, size_t length)
     pump->held_end = length;
 }
 
-/* How many bytes went out; -1 when the pump has ended. */
+/* A process must not be stopped by a log on a full disk: its output is dropped, and counted. */
+static bool is_full(int errnum)
+{
+    return errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG;
+}
+
+/* How many bytes are done with; -1 when the pump has ended. */
 static ssize_t pump_write(struct pump *pump, const char *data, size_t length)
 {
     size_t done = 0;
@@ -72,6 +80,11 @@ static ssize_t pump_write(struct pump *pump, const char *data, size_t length)
             continue;
         if (count < 0 && errno == EAGAIN)
             break;
+        if (count < 0 && is_full(errno)) {
+            pump->lost_errno = errno;
+            pump->lost += length - done;
+            return (ssize_t)length;
+        }
         if (count < 0) {
             pump_fail(pump, errno, "writing");
             return -1;
@@ -207,6 +220,12 @@ void pump_finish(struct pump *pump)
     pump->finishing = true;
     if (!pump->held)
         event_active(pump->readable, EV_READ, 0);
+}
+
+uint64_t pump_lost(const struct pump *pump, int *ret_errnum)
+{
+    *ret_errnum = pump->lost_errno;
+    return pump->lost;
 }
 
 uint64_t pump_progress(const struct pump *pump)

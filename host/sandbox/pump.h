@@ -34,5 +34,8 @@ struct error *pump_new(struct event_base *base, int source, int destination, boo
 void pump_finish(struct pump *pump);
 /* Bytes written so far, for telling a slow reader from one that sleeps. */
 uint64_t pump_progress(const struct pump *pump);
+/* Bytes that were dropped because the destination's disk is full, and the last errno; 0 where there were
+ * none. */
+uint64_t pump_lost(const struct pump *pump, int *ret_errnum);
 /* Closes both descriptors, without calling back. Takes NULL. */
 void pump_free(struct pump *pump);

@@ -42,7 +42,7 @@ struct settings {
     bool debug;
 };
 
-/* INVALID_ARGUMENT names the annotation and quotes its value. */
+/* INVALID_ARGUMENT or OUT_OF_RANGE names the annotation and quotes its value. */
 struct error *settings_read(const Grpc__Spec *spec, struct settings **ret_settings);
 /* Takes NULL. */
 void settings_free(struct settings *settings);

@@ -158,13 +158,26 @@ static void check_drained(struct stdio *stdio)
         event_active(stdio->drained_soon, EV_TIMEOUT, 0);
 }
 
+static void note_trouble(struct stream *stream, const struct error *reason)
+{
+    struct stdio *stdio = stream->stdio;
+    const char *name = stream_names[stream - stdio->streams];
+    int errnum = 0;
+    uint64_t lost = pump_lost(stream->pump, &errnum);
+    if (stdio->complaint)
+        return;
+    if (lost > 0)
+        stdio->complaint = must_printf(
+            "%llu bytes of its %s are lost: %s", (unsigned long long)lost, name, strerror(errnum));
+    else if (reason)
+        stdio->complaint = must_printf("%s: %s", name, error_message(reason));
+}
+
 static void stream_ended(void *context, enum pump_end end, const struct error *reason)
 {
     struct stream *stream = context;
     struct stdio *stdio = stream->stdio;
-    if (reason && !stdio->complaint)
-        stdio->complaint =
-            must_printf("%s: %s", stream_names[stream - stdio->streams], error_message(reason));
+    note_trouble(stream, reason);
     pump_free(TAKE_PTR(stream->pump));
     close_fd(TAKE_FD(stream->kept));
     check_drained(stdio);

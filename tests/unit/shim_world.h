@@ -62,7 +62,7 @@ static void world_write(const struct world *world, const char *name, const char 
     assert_ok(file_replace(AT_FDCWD, path, text, strlen(text), 0644));
 }
 
-static bool world_has(const struct world *world, const char *name)
+static inline bool world_has(const struct world *world, const char *name)
 {
     _cleanup_free_ char *path = world_path(world, name);
     return access(path, F_OK) == 0;
