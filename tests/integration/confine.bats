@@ -34,8 +34,10 @@ load helpers
 }
 
 @test "masked and read-only paths" {
-	run caisson run --rm busybox sh -c 'cat /proc/kcore | wc -c; cat /proc/keys; ls /proc/scsi 2>/dev/null | wc -l'
-	[ "${lines[0]}" = 0 ]
+	# What docker masks and this kernel has.
+	run caisson run --rm busybox sh -c 'cat /proc/interrupts /proc/timer_list | wc -c; ls /sys/firmware | wc -l'
+	expect_status 0
+	[ "$output" = $'0\n0' ]
 	run caisson run --rm busybox sh -c 'echo 1 >/proc/sys/kernel/panic'
 	expect_status 1
 	expect_output "Read-only"
@@ -73,11 +75,11 @@ load helpers
 	command -v runc >/dev/null || skip "runc is not installed"
 	bundle=$BATS_TEST_TMPDIR/bundle
 	mkdir -p "$bundle/rootfs"
-	tar -xf "$BUSYBOX_ARCHIVE" -C "$BATS_TEST_TMPDIR" --exclude='*nothing*'
 	skopeo copy -q "oci-archive:$BUSYBOX_ARCHIVE" "oci:$BATS_TEST_TMPDIR/layout:it"
 	umoci raw unpack --image "$BATS_TEST_TMPDIR/layout:it" "$bundle/rootfs"
-	probe='grep -E "^(Cap|NoNew|Seccomp:|Uid|Gid|Groups)" /proc/self/status; ulimit -a; umask; pwd; cat /proc/self/oom_score_adj;
-		awk "{ print \$5, \$6 }" /proc/self/mountinfo | grep -vE "^/ |/etc/|/sys/fs/cgroup" | sort'
+	# Limits that config.json does not name are the starting shell's; what is masked must exist to be seen.
+	probe='grep -E "^(Cap|NoNew|Seccomp:|Uid|Gid|Groups)" /proc/self/status; ulimit -a | grep -vE "open files|processes|pending"; umask; pwd; cat /proc/self/oom_score_adj;
+		awk "{ print \$5, \$6 }" /proc/self/mountinfo | grep -vE "^/ |/etc/|/sys/fs/cgroup|/proc/(acpi|keys|kcore|latency_stats|sched_debug|scsi|sysrq-trigger|timer_stats)" | sort'
 	id=$(caisson run -d busybox sleep 100)
 	cp "$CAISSON_STATE/containers/$id/config.json" "$bundle/config.json.ours"
 	jq --arg probe "$probe" '.process.args = ["sh", "-c", $probe] | .root.path = "rootfs" | .process.terminal = false

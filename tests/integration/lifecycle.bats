@@ -52,7 +52,7 @@ load helpers
 	run caisson wait target
 	[ "$output" = 9 ]
 	run caisson kill target
-	expect_status 1
+	expect_status 125
 	expect_one_sentence
 	caisson rm target
 }

@@ -52,9 +52,10 @@ gather_tools() {
 	gather_tools
 	caisson run -d --name echo -v "$BATS_TEST_TMPDIR/tools:/tools:ro" -p 127.0.0.1:18082:9000/udp busybox \
 		sh -c "exec $socat UDP4-LISTEN:9000,fork PIPE" >/dev/null
-	# A datagram may come before the listener: sent again until it is answered.
+	# A datagram may come before the listener: sent again until it is answered. bash's own read would take one
+	# byte of it and lose the rest.
 	run timeout 30 bash -c 'exec {udp}<>/dev/udp/127.0.0.1/18082
-		until echo datagram >&$udp && read -t 1 answer <&$udp; do :; done; echo "$answer"' 2>/dev/null
+		until echo datagram >&$udp && timeout 1 head -n 1 <&$udp; do :; done' 2>/dev/null
 	expect_status 0
 	expect_output datagram
 	caisson rm -f echo

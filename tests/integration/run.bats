@@ -12,7 +12,8 @@ load helpers
 @test "exit codes are the command's, 128 and the signal, 126, 127 and 125" {
 	run caisson run --rm busybox sh -c 'exit 42'
 	expect_status 42
-	run caisson run --rm busybox sh -c 'kill -TERM $$; sleep 100'
+	# The first process of a pid namespace ignores its own signals, so it needs an init above it.
+	run caisson run --rm --init busybox sh -c 'kill -TERM $$; sleep 100'
 	expect_status 143
 	run caisson run --rm busybox no-such-command
 	expect_status 127
