@@ -98,13 +98,13 @@ struct image_observer {
 };
 
 /* Loads an image and gives it its name: `name` where it is given, else the full names that the archive or
-   layout carries, else the base name of the path with the tag; from standard input or a root directory it
-   stays nameless. A name that another image had moves; the other one, when this was its last name and no
-   container uses it, is removed. Multi-platform: the manifest for this machine, or an error that lists what
-   there is. A root directory read by root keeps its owners; read by another user, that user's files are
-   root's in the image (and the user's group is group 0), all others as found. `observer` may be NULL.
-   INVALID_ARGUMENT or DATA_LOSS for a bad image, naming layer and entry; RESOURCE_EXHAUSTED for a full disk.
- */
+   layout carries, else the base name of the file with the tag; a root directory is "directory/HEX", the same
+   for the same path; what comes from standard input stays nameless. A name that another image had moves; the
+   other one, when this was its last name and no container uses it, is removed. Of a multi-platform image the
+   one for this machine is taken, or an error lists what there is. A root directory read by root keeps its
+   owners; read by another user, that user's files are root's in the image (and those of the user's group
+   belong to group 0), all others as found. `observer` may be NULL. INVALID_ARGUMENT or DATA_LOSS for a bad
+   image, naming layer and entry; RESOURCE_EXHAUSTED for a full disk. */
 struct error *image_load(struct image_store *store, const struct image_source *source, const char *name,
     const struct image_observer *observer, struct image **ret_image);
 

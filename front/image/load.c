@@ -11,6 +11,7 @@
 #include "image/parts.h"
 
 #include "base/fd.h"
+#include "base/path.h"
 #include "base/strv.h"
 
 #include <fcntl.h>
@@ -228,31 +229,48 @@ static struct error *load_tar(
     return publish_plain(store, &temporary, fd, &contents, progress, ret_digest);
 }
 
-/* Layouts and archives. */
-
 /* The names that an image gets when the user gives none: see image_load. */
-static struct error *default_names(
-    const struct image_source *source, const struct parts *parts, char ***ret_names)
+
+/* "/srv/debian.tar.gz" -> "debian:latest"; a file name that can be no image name gives none. */
+static void name_by_file(const char *path, const char *tag, char ***names)
 {
-    STRV_FOREACH (name, parts->names) {
-        _cleanup_free_ char *complete = NULL;
-        TRY(image_name_complete(*name, &complete));
-        strv_append(ret_names, complete);
-    }
-    if (*ret_names || strcmp(source->path, "-") == 0)
-        return NULL;
-    const char *slash = strrchr(source->path, '/');
-    _cleanup_free_ char *base = must_copy(slash ? slash + 1 : source->path);
-    for (char *suffix = strstr(base, ".tar"); suffix && suffix > base; suffix = NULL)
+    const char *slash = strrchr(path, '/');
+    _cleanup_free_ char *base = must_copy(slash ? slash + 1 : path);
+    char *suffix = strstr(base, ".tar");
+    if (suffix)
         *suffix = '\0';
-    _cleanup_free_ char *name = must_printf("%s:%s", base, parts->tag ? parts->tag : "latest");
-    /* A file name may be no image name; then the image has none. */
+    _cleanup_free_ char *name = must_printf("%s:%s", base, tag ? tag : "latest");
     char *complete = NULL;
     _cleanup_error_ struct error *error = image_name_complete(name, &complete);
     if (!error)
-        strv_take(ret_names, complete);
+        strv_take(names, complete);
+}
+
+/* A directory that is loaded again takes the place of what it was, and no image of a registry is called so.
+ */
+static void name_by_directory(const char *path, char ***names)
+{
+    _cleanup_free_ char *resolved = NULL;
+    _cleanup_error_ struct error *error = path_resolve(path, &resolved);
+    const char *whole = error ? path : resolved;
+    struct digest digest = digest_of(whole, strlen(whole));
+    strv_append_printf(names, "directory/%.12s:latest", digest_hex(&digest));
+}
+
+static struct error *name_by_parts(
+    const struct image_source *source, const struct parts *parts, char ***names)
+{
+    STRV_FOREACH (name, parts->names) {
+        char *complete = NULL;
+        TRY(image_name_complete(*name, &complete));
+        strv_take(names, complete);
+    }
+    if (!*names && strcmp(source->path, "-") != 0)
+        name_by_file(source->path, parts->tag, names);
     return NULL;
 }
+
+/* Layouts and archives. */
 
 static struct error *open_files(struct image_store *store, const struct image_source *source,
     struct temporary *temporary, struct progress *progress, struct files **ret_files)
@@ -271,7 +289,7 @@ static struct error *load_files(struct image_store *store, const struct image_so
     _cleanup_parts_ struct parts parts = {0};
     TRY(open_files(store, source, &temporary, progress, &files));
     TRY(parts_read(files, source->tag, &parts));
-    TRY(default_names(source, &parts, ret_names));
+    TRY(name_by_parts(source, &parts, ret_names));
     TRY(load_parts(store, files, &parts, progress));
     *ret_digest = parts.digest;
     return NULL;
@@ -282,8 +300,11 @@ static struct error *load_source(struct image_store *store, const struct image_s
 {
     switch (source->kind) {
     case IMAGE_SOURCE_DIRECTORY:
+        name_by_directory(source->path, ret_names);
         return load_directory(store, source->path, progress, ret_digest);
     case IMAGE_SOURCE_TAR:
+        if (strcmp(source->path, "-") != 0)
+            name_by_file(source->path, NULL, ret_names);
         return load_tar(store, source->path, progress, ret_digest);
     case IMAGE_SOURCE_LAYOUT:
     case IMAGE_SOURCE_ARCHIVE:

@@ -140,6 +140,8 @@ static void a_directory_and_a_tar_become_images(void **state)
     assert_ok(scratch_load(scratch, "dir:", "one", "from-dir", NULL, &directory));
     assert_ok(scratch_load(scratch, "dir:", "one", NULL, NULL, &again));
     assert_string_equal(directory->digest, again->digest);
+    assert_int_equal(strv_length(again->names), 2);
+    assert_int_equal(strncmp(again->names[0], "directory/", strlen("directory/")), 0);
     if (geteuid() == 0) {
         _cleanup_free_ char *one = scratch_path(scratch, "one");
         _cleanup_free_ char *expected = listing_of_directory(one);
