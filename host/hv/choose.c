@@ -49,7 +49,14 @@ static struct error *choose_kvm(bool required, const struct hv_ops **ret_ops, ch
 
 struct error *hv_choose(const char *requested, const struct hv_ops **ret_ops, char **ret_reason)
 {
-    if (!requested || strcmp(requested, "auto") == 0)
+    bool automatic = !requested || strcmp(requested, "auto") == 0;
+    if (automatic && !probe_processor_virtualizes()) {
+        *ret_ops = hv_by_name("qemu-tcg");
+        *ret_reason =
+            must_copy("KVM is not usable: this processor shows no virtualization (neither VMX nor SVM)");
+        return NULL;
+    }
+    if (automatic)
         return choose_kvm(false, ret_ops, ret_reason);
     if (strcmp(requested, "qemu-kvm") == 0)
         return choose_kvm(true, ret_ops, ret_reason);

@@ -8,6 +8,7 @@
 
 #include "hv/probe_guest.h"
 
+#include <cpuid.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/kvm.h>
@@ -21,6 +22,9 @@
 #include <time.h>
 
 #define CPUID_ENTRIES 256
+
+#define CPUID_VMX (1u << 5) /* leaf 1, ecx */
+#define CPUID_SVM (1u << 2) /* leaf 0x80000001, ecx */
 
 struct finding {
     char failed[32]; /* the step that did not work; empty: the guest ran to its end */
@@ -234,6 +238,14 @@ static void explain(struct probe_result *result, const struct finding *finding)
     else
         result->reason =
             must_printf("/dev/kvm opens, but %s fails: %s", finding->failed, strerror(finding->errnum));
+}
+
+bool probe_processor_virtualizes(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & CPUID_VMX))
+        return true;
+    return __get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) && (ecx & CPUID_SVM);
 }
 
 void probe_kvm(struct probe_result *ret_result)

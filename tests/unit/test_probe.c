@@ -22,7 +22,7 @@ static void test_kvm_verdict_has_a_reason(void **state)
     assert_true(strlen(result.reason) > 10);
     int64_t rounds = json_integer_value(json_object_get(result.details, "rounds"));
     assert_int_equal(result.usable, rounds == 1000);
-    if (access("/dev/kvm", F_OK) < 0)
+    if (access("/dev/kvm", F_OK) < 0 || !probe_processor_virtualizes())
         assert_false(result.usable);
     probe_result_clear(&result);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
@@ -36,7 +36,7 @@ static void test_choice_follows_the_probe(void **state)
     char *reason = NULL;
     assert_null(hv_choose("auto", &ops, &reason));
     assert_string_equal(ops->name, kvm.usable ? "qemu-kvm" : "qemu-tcg");
-    assert_non_null(strstr(reason, kvm.reason));
+    assert_non_null(strstr(reason, probe_processor_virtualizes() ? kvm.reason : "neither VMX nor SVM"));
     free(reason);
     reason = NULL;
     _cleanup_error_ struct error *error = hv_choose("qemu-kvm", &ops, &reason);
