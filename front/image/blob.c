@@ -3,9 +3,13 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <poll.h>
 #include <string.h>
 
-enum { PIECE = 128 * 1024 };
+enum {
+    PIECE = 128 * 1024,
+    REPORT_MILLISECONDS = 200,
+};
 
 struct blob {
     int fd;
@@ -23,9 +27,19 @@ struct blob {
 
 /* Bytes as they are stored. */
 
+/* A pipe may stay silent for long; the front end's wish to stop is asked for meanwhile. */
+static struct error *wait_readable(struct blob *blob)
+{
+    struct pollfd readable = {.fd = blob->fd, .events = POLLIN};
+    while (poll(&readable, 1, REPORT_MILLISECONDS) <= 0)
+        TRY(progress_report(blob->progress));
+    return NULL;
+}
+
 static struct error *stored_pull(struct blob *blob, size_t *ret_length)
 {
     ssize_t length;
+    TRY(wait_readable(blob));
     do
         length = read(blob->fd, blob->piece, PIECE);
     while (length < 0 && errno == EINTR);

@@ -6,9 +6,14 @@
 #include "base/strv.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+
+/* How often a wait asks whether to go on: the front end's signals are blocked while it waits here. */
+enum { LOCK_REPORT_MILLISECONDS = 200 };
 
 static const char *const directories[] = {"rootfs", "references", "locks", "temporary"};
 
@@ -42,72 +47,102 @@ void image_store_free(struct image_store *store)
 
 /* Locks. */
 
-/* Flocks the file; *ret_taken is false when it is somebody else's, or when it was removed meanwhile by the
- * one who held it. */
-static struct error *flock_once(const char *path, int operation, int fd, bool *ret_taken)
-{
-    struct stat here;
-    struct stat there;
-    if (flock(fd, operation) < 0)
-        return error_errno(errno, "locking %s", path);
-    *ret_taken = fstat(fd, &here) == 0 && stat(path, &there) == 0 && here.st_ino == there.st_ino &&
-                 here.st_dev == there.st_dev;
-    return NULL;
-}
-
-/* *ret_fd is -1 where the lock's file has to be opened again, or is held and `operation` does not wait. */
-static struct error *lock_attempt(const char *path, int operation, int *ret_fd)
-{
-    _cleanup_fd_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return error_errno(errno, "creating the lock %s", path);
-    bool taken = false;
-    TRY(flock_once(path, operation, fd, &taken));
-    *ret_fd = taken ? TAKE_FD(fd) : -1;
-    return NULL;
-}
-
 static char *lock_path(const struct image_store *store, const char *kind, const char *name)
 {
     return must_printf("%s/locks/%s%s%s", store->images, kind, *name ? "-" : "", name);
+}
+
+enum attempt { ATTEMPT_TAKEN, ATTEMPT_HELD, ATTEMPT_GONE };
+
+static struct error *lock_open(const char *path, int *ret_fd)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return error_errno(errno, "creating the lock %s", path);
+    *ret_fd = fd;
+    return NULL;
+}
+
+/* ATTEMPT_GONE: the one who held it removed the file, so the lock is to be opened again. */
+static struct error *lock_attempt(const char *path, int fd, enum attempt *ret_attempt)
+{
+    struct stat here;
+    struct stat there;
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return error_errno(errno, "locking %s", path);
+        *ret_attempt = ATTEMPT_HELD;
+        return NULL;
+    }
+    bool same = fstat(fd, &here) == 0 && stat(path, &there) == 0 && here.st_ino == there.st_ino &&
+                here.st_dev == there.st_dev;
+    *ret_attempt = same ? ATTEMPT_TAKEN : ATTEMPT_GONE;
+    return NULL;
 }
 
 struct error *lock_try(
     const struct image_store *store, const char *kind, const char *name, struct lock *ret_lock)
 {
     _cleanup_free_ char *path = lock_path(store, kind, name);
-    int fd = -1;
-    _cleanup_error_ struct error *error = lock_attempt(path, LOCK_EX | LOCK_NB, &fd);
-    if (error && error_number(error) != EWOULDBLOCK)
-        return TAKE_PTR(error);
-    *ret_lock = fd < 0 ? LOCK_NONE : (struct lock){.fd = fd, .path = TAKE_PTR(path)};
+    _cleanup_fd_ int fd = -1;
+    enum attempt attempt = ATTEMPT_HELD;
+    TRY(lock_open(path, &fd));
+    TRY(lock_attempt(path, fd, &attempt));
+    if (attempt == ATTEMPT_TAKEN)
+        *ret_lock = (struct lock){.fd = TAKE_FD(fd), .path = TAKE_PTR(path)};
+    else
+        *ret_lock = LOCK_NONE;
     return NULL;
 }
 
-static struct error *report_wait(struct progress *progress)
+/* Until the one who holds the lock lets go of its file. The watch has to be set before the attempt that
+ * failed. */
+static struct error *lock_wait(int watch, struct progress *progress)
 {
-    if (!progress)
-        return NULL;
-    return progress_step(progress, 0, "waiting for another process that does the same");
+    char events[4096];
+    struct pollfd changed = {.fd = watch, .events = POLLIN};
+    if (progress)
+        TRY(progress_step(progress, 0, "waiting for another process that does the same"));
+    if (poll(&changed, 1, LOCK_REPORT_MILLISECONDS) > 0 && read(watch, events, sizeof(events)) < 0 &&
+        errno != EAGAIN && errno != EINTR)
+        return error_errno(errno, "waiting for a lock");
+    return NULL;
+}
+
+/* One life of the lock's file: ATTEMPT_TAKEN or ATTEMPT_GONE. */
+static struct error *lock_follow(
+    const char *path, int fd, struct progress *progress, enum attempt *attempt, bool *waited)
+{
+    _cleanup_fd_ int watch = -1;
+    TRY(lock_attempt(path, fd, attempt));
+    while (*attempt == ATTEMPT_HELD) {
+        *waited = true;
+        if (watch >= 0) {
+            TRY(lock_wait(watch, progress));
+        } else {
+            watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+            if (watch < 0)
+                return error_errno(errno, "waiting for the lock %s", path);
+            inotify_add_watch(watch, path, IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF);
+        }
+        TRY(lock_attempt(path, fd, attempt));
+    }
+    return NULL;
 }
 
 struct error *lock_take(const struct image_store *store, const char *kind, const char *name,
     struct progress *progress, struct lock *ret_lock, bool *ret_waited)
 {
-    struct lock lock = LOCK_NONE;
-    bool waited = false;
-    TRY(lock_try(store, kind, name, &lock));
     _cleanup_free_ char *path = lock_path(store, kind, name);
-    while (lock.fd < 0) {
-        waited = true;
-        TRY(report_wait(progress));
-        _cleanup_error_ struct error *error = lock_attempt(path, LOCK_EX, &lock.fd);
-        if (error && error_number(error) != EINTR)
-            return TAKE_PTR(error);
+    enum attempt attempt = ATTEMPT_GONE;
+    bool waited = false;
+    while (attempt != ATTEMPT_TAKEN) {
+        _cleanup_fd_ int fd = -1;
+        TRY(lock_open(path, &fd));
+        TRY(lock_follow(path, fd, progress, &attempt, &waited));
+        if (attempt == ATTEMPT_TAKEN)
+            *ret_lock = (struct lock){.fd = TAKE_FD(fd), .path = must_copy(path)};
     }
-    if (!lock.path)
-        lock.path = TAKE_PTR(path);
-    *ret_lock = lock;
     if (ret_waited)
         *ret_waited = waited;
     return NULL;
@@ -117,7 +152,7 @@ void lock_release(struct lock *lock)
 {
     if (lock->fd < 0)
         return;
-    unlink(lock->path); /* while it is held: see flock_once */
+    unlink(lock->path); /* while it is held: see ATTEMPT_GONE */
     close_fd(lock->fd);
     free(lock->path);
     *lock = LOCK_NONE;

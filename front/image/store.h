@@ -30,8 +30,8 @@ struct lock {
 #define _cleanup_lock_ __attribute__((cleanup(lock_release)))
 #define LOCK_NONE ((struct lock){.fd = -1})
 
-/* Waits; progress (may be NULL) is told when there is somebody to wait for, and a signal that interrupts the
-   wait asks it whether to go on. ret_waited may be NULL. */
+/* Waits; progress (may be NULL) is told when there is somebody to wait for, and asked five
+   times a second whether to go on. ret_waited may be NULL. */
 struct error *lock_take(const struct image_store *store, const char *kind, const char *name,
     struct progress *progress, struct lock *ret_lock, bool *ret_waited);
 /* Takes it only when it is free; *ret_lock is LOCK_NONE otherwise. */

@@ -291,6 +291,37 @@ static void two_loads_share_the_work(void **state)
     assert_no_traces(scratch);
 }
 
+static bool stop_waiting(void *context, const char *step, uint64_t done, uint64_t total)
+{
+    int *asked = context;
+    return strncmp(step, "waiting", strlen("waiting")) != 0 || ++*asked < 3;
+}
+
+static void a_wait_can_be_stopped_and_survives_a_kill(void **state)
+{
+    struct scratch *scratch = *state;
+    int begun[2], never[2], asked = 0, status = 0;
+    char byte;
+    struct image *image = NULL;
+    const struct image_observer observer = {stop_waiting, &asked};
+    scratch_run(scratch, make_small);
+    assert_int_equal(pipe2(begun, O_CLOEXEC) | pipe2(never, O_CLOEXEC), 0);
+    pid_t holder = load_in_child(scratch, "reading layer", begun[1], never[0]);
+    assert_int_equal(read(begun[0], &byte, 1), 1);
+    assert_refused(scratch_load(scratch, "oci:", "layout", NULL, &observer, &image), ERROR_CANCELLED,
+        "stopped while waiting");
+    /* Whoever waits goes on when the one who holds the lock is killed. */
+    pid_t waiter = load_in_child(scratch, "waiting for another process", begun[1], -1);
+    assert_int_equal(read(begun[0], &byte, 1), 1);
+    kill(holder, SIGKILL);
+    assert_int_equal(waitpid(holder, NULL, 0), holder);
+    assert_int_equal(waitpid(waiter, &status, 0), waiter);
+    assert_int_equal(status, 0);
+    for (int i = 0; i < 2; i++)
+        close(begun[i]), close(never[i]);
+    assert_int_equal(image_count(scratch), 1);
+}
+
 static void a_killed_load_leaves_no_half_image(void **state)
 {
     static const char *const steps[] = {"reading layer", "writing the image file", "recording the digest"};
@@ -536,6 +567,7 @@ int main(void)
         store_test(an_ordinary_user_gets_owners_right),
         store_test(bad_images_are_refused),
         store_test(two_loads_share_the_work),
+        store_test(a_wait_can_be_stopped_and_survives_a_kill),
         store_test(a_killed_load_leaves_no_half_image),
         store_test(the_sweep_takes_orphans_only),
         store_test(a_load_can_be_stopped),
