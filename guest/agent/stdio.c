@@ -8,6 +8,9 @@
 #include <sys/ioctl.h>
 #include <termios.h>
 
+/* As much as the link's window: fewer changes between the process and the agent. */
+#define PIPE_SIZE (256 << 10)
+
 enum { INPUT, OUTPUT, ERRORS, STREAMS };
 
 struct stdio_stream {
@@ -47,6 +50,8 @@ static struct error *make_pipe(struct stdio *stdio, int which)
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
         return error_errno(errno, "making a pipe");
+    /* Where the kernel grants less, it is only slower. */
+    fcntl(ends[0], F_SETPIPE_SZ, PIPE_SIZE);
     stdio->streams[which].ours = ends[which == INPUT ? 1 : 0];
     stdio->streams[which].theirs = ends[which == INPUT ? 0 : 1];
     return NULL;
