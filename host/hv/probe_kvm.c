@@ -22,11 +22,13 @@
 #include <time.h>
 
 #define CPUID_ENTRIES 256
+#define SETUP_MILLISECONDS 2000
 
 #define CPUID_VMX (1u << 5) /* leaf 1, ecx */
 #define CPUID_SVM (1u << 2) /* leaf 0x80000001, ecx */
 
 struct finding {
+    bool running;    /* the guest is about to run; a second finding follows */
     char failed[32]; /* the step that did not work; empty: the guest ran to its end */
     int errnum;
     uint32_t exit_reason;
@@ -132,14 +134,23 @@ static bool run_guest(struct machine *machine, struct finding *finding)
     return fail_step(finding, "guest");
 }
 
+static void tell(int report, const struct finding *finding)
+{
+    ssize_t ignored = write(report, finding, sizeof(*finding));
+    (void)ignored;
+}
+
 static void be_child(int report)
 {
     struct finding finding = {0};
     struct machine machine = {-1, -1, -1, NULL, NULL};
-    if (make_vm(&machine, &finding) && make_vcpu(&machine, &finding))
+    if (make_vm(&machine, &finding) && make_vcpu(&machine, &finding)) {
+        finding.running = true;
+        tell(report, &finding);
+        finding.running = false;
         (void)run_guest(&machine, &finding);
-    ssize_t ignored = write(report, &finding, sizeof(finding));
-    (void)ignored;
+    }
+    tell(report, &finding);
     _exit(0);
 }
 
@@ -153,9 +164,9 @@ static int64_t now_milliseconds(void)
 }
 
 /* False when the deadline passed or the child died. */
-static bool await_finding(int report, struct finding *ret_finding)
+static bool await_finding(int report, int64_t milliseconds, struct finding *ret_finding)
 {
-    int64_t deadline = now_milliseconds() + PROBE_KVM_MILLISECONDS;
+    int64_t deadline = now_milliseconds() + milliseconds;
     for (;;) {
         struct pollfd ready = {.fd = report, .events = POLLIN};
         int64_t left = deadline - now_milliseconds();
@@ -167,6 +178,14 @@ static bool await_finding(int report, struct finding *ret_finding)
     }
 }
 
+/* Making a machine can take its time on a busy host, which says nothing about how guests run. */
+static bool await_findings(int report, struct finding *ret_finding)
+{
+    if (!await_finding(report, SETUP_MILLISECONDS, ret_finding))
+        return false;
+    return !ret_finding->running || await_finding(report, PROBE_KVM_MILLISECONDS, ret_finding);
+}
+
 static bool run_probe(struct finding *ret_finding)
 {
     int ends[2];
@@ -176,7 +195,7 @@ static bool run_probe(struct finding *ret_finding)
     if (pid == 0)
         be_child(ends[1]);
     close_fd(ends[1]);
-    bool found = pid > 0 && await_finding(ends[0], ret_finding);
+    bool found = pid > 0 && await_findings(ends[0], ret_finding);
     close_fd(ends[0]);
     if (pid > 0) {
         kill(pid, SIGKILL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Real machines: boots the guest kernel with guest_hello as /init. Needs $CAISSON_KERNEL and
- * $CAISSON_HELLO_INITRD, and is skipped without them.
+ * $CAISSON_HELLO_INITRD, and is skipped without them. $CAISSON_TEST_HYPERVISOR: another one than qemu-tcg.
  */
 #include "base/fd.h"
 #include "base/path.h"
@@ -107,8 +107,9 @@ static void assert_ok(struct error *error)
 static void new_machine(struct fixture *fixture)
 {
     static const struct hv_events events = {on_stopped};
-    assert_ok(
-        hv_new(hv_by_name("qemu-tcg"), fixture->base, &fixture->config, &events, fixture, &fixture->hv));
+    const char *name = getenv("CAISSON_TEST_HYPERVISOR");
+    assert_ok(hv_new(hv_by_name(name ? name : "qemu-tcg"), fixture->base, &fixture->config, &events, fixture,
+        &fixture->hv));
 }
 
 static void start(struct fixture *fixture)
