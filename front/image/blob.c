@@ -36,12 +36,19 @@ static struct error *wait_readable(struct blob *blob)
     return NULL;
 }
 
+static size_t piece_size(const struct blob *blob)
+{
+    uint64_t left = blob->expectation->bounded ? blob->expectation->available - blob->size : PIECE;
+    return left < PIECE ? (size_t)left : PIECE;
+}
+
 static struct error *stored_pull(struct blob *blob, size_t *ret_length)
 {
     ssize_t length;
+    size_t piece = piece_size(blob);
     TRY(wait_readable(blob));
     do
-        length = read(blob->fd, blob->piece, PIECE);
+        length = read(blob->fd, blob->piece, piece);
     while (length < 0 && errno == EINTR);
     if (length < 0)
         return error_errno(errno, "reading a blob");

@@ -13,6 +13,8 @@ struct blob_expectation {
     const struct digest *digest;   /* of the bytes as stored; NULL: not checked */
     uint64_t size;                 /* of the bytes as stored; with a digest only */
     const struct digest *contents; /* after decompression; NULL: not checked */
+    bool bounded; /* the blob is `available` bytes of the descriptor's file, else all up to its end */
+    uint64_t available;
 };
 
 struct blob;

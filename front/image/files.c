@@ -15,34 +15,34 @@
 enum {
     FILES_MAX = 16384,
     LINKS_MAX = 8,
+    PIECE = 128 * 1024,
 };
 
-/* A name in an archive and the number of the file that holds its bytes, or where it points to. */
+/* A name in an archive and where its bytes stand, or where it points to. */
 struct archive_file {
     char *name;
     char *link; /* NULL: a file */
-    unsigned number;
+    uint64_t offset;
+    uint64_t size;
 };
 
+/* Either a layout's directory, or the bytes of an archive: itself, or a copy of what was in it. */
 struct files {
-    int directory; /* of the layout, or of the copies */
-    bool archive;
+    int directory;
+    int bytes;
+    uint64_t spooled; /* length of the copy so far */
     struct archive_file *entries;
     size_t count;
-    uint64_t bytes;
 };
-
-static struct error *open_directory(const char *path, struct files *files)
-{
-    files->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return files->directory < 0 ? error_errno(errno, "opening the directory") : NULL;
-}
 
 struct error *files_open_directory(const char *path, struct files **ret_files)
 {
-    _cleanup_files_ struct files *files = must_new(struct files);
-    TRY(open_directory(path, files));
-    *ret_files = TAKE_PTR(files);
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return error_errno(errno, "opening the directory");
+    struct files *files = must_new(struct files);
+    *files = (struct files){.directory = directory, .bytes = -1};
+    *ret_files = files;
     return NULL;
 }
 
@@ -56,6 +56,7 @@ void files_free(struct files *files)
     }
     free(files->entries);
     close_fd(files->directory);
+    close_fd(files->bytes);
     free(files);
 }
 
@@ -105,95 +106,163 @@ static const struct archive_file *find_file(const struct files *files, const cha
     return entry && !entry->link ? entry : NULL;
 }
 
-/* Copying an archive. */
+/* Reading an archive. */
 
-static struct error *copy_file(struct files *files, struct tar_reader *reader, const struct tar_entry *entry)
+/* How the archive comes: in place, or through a pipe or a decompressor. */
+struct archive {
+    struct files *files;
+    struct tar_reader *reader;
+    bool in_place;
+    int fd;
+    struct progress *progress;
+    char *piece;
+};
+
+static struct error *plain_pull(void *context, const void **ret_data, size_t *ret_length)
 {
-    if (entry->size > BUILDER_CONTENTS_MAX - files->bytes)
+    struct archive *archive = context;
+    ssize_t length;
+    do
+        length = read(archive->fd, archive->piece, PIECE);
+    while (length < 0 && errno == EINTR);
+    if (length < 0)
+        return error_errno(errno, "reading the archive");
+    *ret_data = archive->piece;
+    *ret_length = (size_t)length;
+    return progress_add(archive->progress, (size_t)length);
+}
+
+static struct error *copy_file(struct archive *archive, const struct tar_entry *entry)
+{
+    struct files *files = archive->files;
+    if (entry->size > BUILDER_CONTENTS_MAX - files->spooled)
         return error_new(ERROR_INVALID_ARGUMENT, "the archive holds more than %llu GiB",
             (unsigned long long)(BUILDER_CONTENTS_MAX >> 30));
-    files->bytes += entry->size;
-    char name[16];
-    snprintf(name, sizeof(name), "%zu", files->count);
-    _cleanup_fd_ int fd = openat(files->directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return error_errno(errno, "creating a temporary file");
+    files->spooled += entry->size;
     for (;;) {
         const void *data = NULL;
         size_t length = 0;
-        TRY(tar_data(reader, &data, &length));
+        TRY(tar_data(archive->reader, &data, &length));
         if (length == 0)
             return NULL;
-        TRY(fd_write_all(fd, data, length));
+        TRY(error_wrap(fd_write_all(files->bytes, data, length), "copying it to a temporary file"));
     }
 }
 
-static struct error *take_entry(struct files *files, struct tar_reader *reader, const struct tar_entry *entry)
+static struct error *take_entry(struct archive *archive, const struct tar_entry *entry)
 {
+    struct files *files = archive->files;
     bool link = entry->type == TAR_SYMBOLIC_LINK || entry->type == TAR_HARD_LINK;
     if (entry->type != TAR_FILE && !link)
         return NULL;
     if (files->count >= FILES_MAX)
         return error_new(ERROR_INVALID_ARGUMENT, "the archive holds more than %d files", FILES_MAX);
-    if (!link)
-        TRY(copy_file(files, reader, entry));
     files->entries = must_resize(files->entries, files->count + 1, sizeof(*files->entries));
-    struct archive_file *file = &files->entries[files->count];
-    *file = (struct archive_file){.name = resolve_name("", entry->path), .number = (unsigned)files->count};
+    struct archive_file *file = &files->entries[files->count++];
+    *file = (struct archive_file){
+        .name = resolve_name("", entry->path),
+        .offset = archive->in_place ? tar_position(archive->reader) : files->spooled,
+        .size = entry->size,
+    };
     if (link)
         file->link = resolve_name(entry->type == TAR_HARD_LINK ? "" : file->name, entry->link);
-    files->count++;
-    return NULL;
+    return link || archive->in_place ? NULL : copy_file(archive, entry);
 }
 
-static struct error *copy_archive(struct files *files, struct tar_reader *reader)
+static struct error *take_entries(struct archive *archive)
 {
     for (;;) {
         struct tar_entry *entry = NULL;
-        TRY(tar_next(reader, &entry));
+        TRY(tar_next(archive->reader, &entry));
         if (!entry)
             return NULL;
-        TRY(error_wrap(take_entry(files, reader, entry), "\"%.200s\"", entry->path));
+        TRY(error_wrap(take_entry(archive, entry), "\"%.200s\"", entry->path));
     }
+}
+
+static struct error *read_in_place(struct archive *archive)
+{
+    _cleanup_free_ char *piece = must_alloc(PIECE);
+    _cleanup_tar_reader_ struct tar_reader *reader = tar_reader_new(plain_pull, archive);
+    archive->piece = piece;
+    archive->reader = reader;
+    archive->files->bytes = fcntl(archive->fd, F_DUPFD_CLOEXEC, 3);
+    return take_entries(archive);
+}
+
+static struct error *read_to_copy(struct archive *archive, const char *temporary)
+{
+    static const struct blob_expectation nothing;
+    _cleanup_free_ char *path = must_printf("%s/archive", temporary);
+    _cleanup_blob_ struct blob *blob = NULL;
+    archive->files->bytes = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (archive->files->bytes < 0)
+        return error_errno(errno, "creating a temporary file");
+    TRY(blob_open(archive->fd, &nothing, archive->progress, &blob));
+    _cleanup_tar_reader_ struct tar_reader *reader = tar_reader_new(blob_pull, blob);
+    archive->reader = reader;
+    return take_entries(archive);
+}
+
+/* A file that is read from its start and not compressed with what blob.c knows. */
+static bool readable_in_place(int fd, const struct stat *status)
+{
+    unsigned char magic[4] = {0};
+    return S_ISREG(status->st_mode) && lseek(fd, 0, SEEK_CUR) == 0 && pread(fd, magic, 4, 0) == 4 &&
+           memcmp(magic, "\x1f\x8b", 2) != 0 && memcmp(magic, "\x28\xb5\x2f\xfd", 4) != 0;
 }
 
 struct error *files_open_archive(
     const char *path, const char *temporary, struct progress *progress, struct files **ret_files)
 {
-    static const struct blob_expectation nothing;
     bool standard_input = strcmp(path, "-") == 0;
     _cleanup_fd_ int fd = standard_input ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
     struct stat status;
     if (fd < 0 || fstat(fd, &status) < 0)
-        return error_errno(errno, "%s", standard_input ? "standard input" : path);
+        return error_errno(errno, "opening the archive");
     TRY(progress_step(
         progress, S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0, "reading the archive"));
     _cleanup_files_ struct files *files = must_new(struct files);
-    files->archive = true;
-    TRY(open_directory(temporary, files));
-    _cleanup_blob_ struct blob *blob = NULL;
-    TRY(blob_open(fd, &nothing, progress, &blob));
-    _cleanup_tar_reader_ struct tar_reader *reader = tar_reader_new(blob_pull, blob);
-    TRY(copy_archive(files, reader));
+    *files = (struct files){.directory = -1, .bytes = -1};
+    struct archive archive = {
+        .files = files,
+        .in_place = readable_in_place(fd, &status),
+        .fd = fd,
+        .progress = progress,
+    };
+    TRY(archive.in_place ? read_in_place(&archive) : read_to_copy(&archive, temporary));
     *ret_files = TAKE_PTR(files);
     return NULL;
 }
 
 /* Opening. */
 
-struct error *files_open(const struct files *files, const char *name, int *ret_fd)
+static struct error *open_in_layout(
+    const struct files *files, const char *name, int *ret_fd, uint64_t *ret_size)
 {
-    if (!files->archive)
-        return open_in_root(files->directory, name, O_RDONLY | O_CLOEXEC, 0, ret_fd);
+    _cleanup_fd_ int fd = -1;
+    struct stat status;
+    TRY(open_in_root(files->directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, &fd));
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+        return error_new(ERROR_INVALID_ARGUMENT, "%s is not a file", name);
+    *ret_fd = TAKE_FD(fd);
+    *ret_size = (uint64_t)status.st_size;
+    return NULL;
+}
+
+struct error *files_open(const struct files *files, const char *name, int *ret_fd, uint64_t *ret_size)
+{
+    if (files->directory >= 0)
+        return open_in_layout(files, name, ret_fd, ret_size);
     const struct archive_file *file = find_file(files, name);
     if (!file)
-        return error_new(ERROR_NOT_FOUND, "%s: not in the archive", name);
-    char number[16];
-    snprintf(number, sizeof(number), "%u", file->number);
-    int fd = openat(files->directory, number, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_errno(errno, "%s", name);
-    *ret_fd = fd;
+        return error_new(ERROR_NOT_FOUND, "%s is not in the archive", name);
+    /* Not opened anew: standard input may be a file that this user could not open. */
+    _cleanup_fd_ int fd = fcntl(files->bytes, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0 || lseek(fd, (off_t)file->offset, SEEK_SET) < 0)
+        return error_errno(errno, "opening %s in the archive", name);
+    *ret_fd = TAKE_FD(fd);
+    *ret_size = file->size;
     return NULL;
 }
 
@@ -201,13 +270,22 @@ struct error *files_read(
     const struct files *files, const char *name, size_t limit, char **ret_text, size_t *ret_length)
 {
     _cleanup_fd_ int fd = -1;
-    TRY(files_open(files, name, &fd));
-    return error_wrap(fd_read_all(fd, limit, ret_text, ret_length), "%s", name);
+    uint64_t size = 0;
+    TRY(files_open(files, name, &fd, &size));
+    if (size > limit)
+        return error_new(ERROR_INVALID_ARGUMENT, "%s has %llu bytes, more than the %zu that are allowed",
+            name, (unsigned long long)size, limit);
+    _cleanup_free_ char *text = must_alloc((size_t)size + 1);
+    TRY(error_wrap(fd_read_exactly(fd, text, (size_t)size), "%s", name));
+    *ret_text = TAKE_PTR(text);
+    *ret_length = (size_t)size;
+    return NULL;
 }
 
 bool files_has(const struct files *files, const char *name)
 {
     _cleanup_fd_ int fd = -1;
-    _cleanup_error_ struct error *error = files_open(files, name, &fd);
+    uint64_t size = 0;
+    _cleanup_error_ struct error *error = files_open(files, name, &fd, &size);
     return !error;
 }

@@ -12,8 +12,8 @@ struct files;
 
 /* An OCI layout directory. */
 struct error *files_open_directory(const char *path, struct files **ret_files);
-/* An archive, compressed or not; "-" is standard input. Its files are copied to `temporary`, an empty
-   directory of the caller's, under names of our own. */
+/* An archive, compressed or not; "-" is standard input. What cannot be read again in place, a pipe or a
+   compressed archive, is copied to a file in `temporary`, a directory of the caller's. */
 struct error *files_open_archive(
     const char *path, const char *temporary, struct progress *progress, struct files **ret_files);
 void files_free(struct files *files);
@@ -21,8 +21,9 @@ DEFINE_CLEANUP(struct files *, files_free);
 #define _cleanup_files_ _cleanup_(files_free)
 
 /* Opens a file by its name in the layout or archive; links inside of it are followed. NOT_FOUND where there
-   is none. The descriptor is the caller's. */
-struct error *files_open(const struct files *files, const char *name, int *ret_fd);
+   is none. The descriptor is the caller's, stands at the file's first byte and may go on behind its last. One
+   at a time: those of an archive share their position. */
+struct error *files_open(const struct files *files, const char *name, int *ret_fd, uint64_t *ret_size);
 /* The whole of a small file. */
 struct error *files_read(
     const struct files *files, const char *name, size_t limit, char **ret_text, size_t *ret_length);

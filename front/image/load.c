@@ -107,17 +107,16 @@ static struct error *add_layer(struct builder *builder, const struct files *file
 {
     const struct layer *layer = &parts->layers[index];
     _cleanup_fd_ int fd = -1;
-    struct stat status;
-    TRY(files_open(files, layer->path, &fd));
-    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
-        return error_new(ERROR_INVALID_ARGUMENT, "%s is not a file", layer->path);
+    uint64_t size = 0;
+    TRY(files_open(files, layer->path, &fd, &size));
     const struct blob_expectation expectation = {
         .digest = layer->has_digest ? &layer->digest : NULL,
         .size = layer->size,
         .contents = &parts->document.contents[index],
+        .bounded = true,
+        .available = size,
     };
-    TRY(progress_step(
-        progress, (uint64_t)status.st_size, "reading layer %zu of %zu", index + 1, parts->layer_count));
+    TRY(progress_step(progress, size, "reading layer %zu of %zu", index + 1, parts->layer_count));
     return builder_add_layer(builder, fd, &expectation, progress, NULL);
 }
 

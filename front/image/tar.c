@@ -40,8 +40,9 @@ struct tar_reader {
     void *context;
     const char *window;
     size_t window_length;
-    uint64_t left;    /* bytes of the entry's contents still to come */
-    uint64_t padding; /* and of the zeros behind them */
+    uint64_t position; /* of the window's front in the stream */
+    uint64_t left;     /* bytes of the entry's contents still to come */
+    uint64_t padding;  /* and of the zeros behind them */
     struct tar_entry entry;
     struct pax pax;
 };
@@ -62,6 +63,7 @@ static void take(struct tar_reader *reader, size_t length)
 {
     reader->window += length;
     reader->window_length -= length;
+    reader->position += length;
 }
 
 static size_t at_most(size_t length, uint64_t limit)
@@ -369,6 +371,11 @@ struct error *tar_next(struct tar_reader *reader, struct tar_entry **ret_entry)
         *ret_entry = &reader->entry;
         return NULL;
     }
+}
+
+uint64_t tar_position(const struct tar_reader *reader)
+{
+    return reader->position;
 }
 
 struct error *tar_data(struct tar_reader *reader, const void **ret_data, size_t *ret_length)

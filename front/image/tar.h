@@ -57,5 +57,7 @@ DEFINE_CLEANUP(struct tar_reader *, tar_reader_free);
 /* The next entry; what is left of the one before is passed over. NULL at the end. Valid until the next call.
    The caller may move xattrs out. Errors about an entry name it. */
 struct error *tar_next(struct tar_reader *reader, struct tar_entry **ret_entry);
+/* Where the entry's contents begin: bytes from the start of the stream. */
+uint64_t tar_position(const struct tar_reader *reader);
 /* A piece of the entry's contents; a length of 0 is its end. */
 struct error *tar_data(struct tar_reader *reader, const void **ret_data, size_t *ret_length);
