@@ -28,11 +28,9 @@ static void answer_waiters(struct agent_process *process)
 {
     Grpc__WaitProcessResponse reply = GRPC__WAIT_PROCESS_RESPONSE__INIT;
     reply.status = process->exit_code;
-    for (size_t i = 0; i < process->waiters.count; i++)
-        ttrpc_reply(process->waiters.calls[i], &reply.base);
     if (process->waiters.count > 0)
         process->waited = true;
-    process->waiters.count = 0;
+    agent_waiters_answer(&process->waiters, &reply.base);
 }
 
 static void process_has_exited(struct agent_process *process, int status)

@@ -126,5 +126,7 @@ void agent_watch_oom(struct agent_container *container);
 /* Tells a waiting GetOOMEvent call of kills that have not been told. */
 void agent_check_oom(struct agent_container *container);
 
-/* Keeps the call for later, or fails it with RESOURCE_EXHAUSTED. */
-void agent_waiters_add(struct agent_waiters *waiters, struct ttrpc_call *call, const char *what);
+/* Keeps the call for later. Where too many wait, the oldest fails: it may be of a host that is gone. */
+void agent_waiters_add(struct agent_waiters *waiters, struct ttrpc_call *call);
+/* Answers all of them: one that still listens is among them. */
+void agent_waiters_answer(struct agent_waiters *waiters, const ProtobufCMessage *reply);

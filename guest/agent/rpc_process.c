@@ -53,7 +53,7 @@ void rpc_wait_process(void *context, struct ttrpc_call *call, const ProtobufCMes
     if (error) {
         ttrpc_fail(call, error);
     } else if (!process->exited) {
-        agent_waiters_add(&process->waiters, call, "the exit of this process");
+        agent_waiters_add(&process->waiters, call);
     } else {
         process->waited = true;
         Grpc__WaitProcessResponse reply = GRPC__WAIT_PROCESS_RESPONSE__INIT;

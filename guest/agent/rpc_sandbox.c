@@ -99,7 +99,7 @@ void rpc_destroy_sandbox(void *context, struct ttrpc_call *call, const ProtobufC
 void rpc_get_oom_event(void *context, struct ttrpc_call *call, const ProtobufCMessage *message)
 {
     struct agent *agent = context;
-    agent_waiters_add(&agent->oom_waiters, call, "out-of-memory events");
+    agent_waiters_add(&agent->oom_waiters, call);
     struct agent_container *container;
     LIST_FOREACH (container, &agent->containers, entry)
         agent_check_oom(container);

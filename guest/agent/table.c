@@ -213,34 +213,41 @@ struct error *agent_remove_container(struct agent_container *container)
 
 /* ---- out of memory ---- */
 
-void agent_waiters_add(struct agent_waiters *waiters, struct ttrpc_call *call, const char *what)
+void agent_waiters_add(struct agent_waiters *waiters, struct ttrpc_call *call)
 {
-    if (waiters->count == AGENT_WAITERS_MAX)
-        ttrpc_fail(call, error_new(ERROR_RESOURCE_EXHAUSTED, "%u calls are waiting for %s already",
-                             AGENT_WAITERS_MAX, what));
-    else
-        waiters->calls[waiters->count++] = call;
+    if (waiters->count == AGENT_WAITERS_MAX) {
+        ttrpc_fail(waiters->calls[0], error_new(ERROR_RESOURCE_EXHAUSTED,
+                                          "more than %u calls wait for the same event", AGENT_WAITERS_MAX));
+        waiters->count--;
+        memmove(waiters->calls, waiters->calls + 1, waiters->count * sizeof(*waiters->calls));
+    }
+    waiters->calls[waiters->count++] = call;
+}
+
+void agent_waiters_answer(struct agent_waiters *waiters, const ProtobufCMessage *reply)
+{
+    for (size_t i = 0; i < waiters->count; i++)
+        ttrpc_reply(waiters->calls[i], reply);
+    waiters->count = 0;
 }
 
 void agent_check_oom(struct agent_container *container)
 {
     if (!container->container || !container->oom_event)
         return;
-    uint64_t kills = 0;
+    uint64_t kills = container->oom_kills;
     kmsg_error(
         &container->agent->options.kmsg, KMSG_WARNING, container_oom_kills(container->container, &kills));
     if (kills > container->oom_kills)
         container->oom_pending = true;
-    container->oom_kills = kills > container->oom_kills ? kills : container->oom_kills;
+    container->oom_kills = kills;
 
     struct agent_waiters *waiters = &container->agent->oom_waiters;
     if (!container->oom_pending || waiters->count == 0)
         return;
     Grpc__OOMEvent reply = GRPC__OOMEVENT__INIT;
     reply.container_id = container->id;
-    ttrpc_reply(waiters->calls[0], &reply.base);
-    waiters->count--;
-    memmove(waiters->calls, waiters->calls + 1, waiters->count * sizeof(*waiters->calls));
+    agent_waiters_answer(waiters, &reply.base);
     container->oom_pending = false;
 }
 

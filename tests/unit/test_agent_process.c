@@ -335,6 +335,32 @@ static void test_storages_go_with_the_container(void **state)
     assert_int_equal(access("/run/kata-containers/copies/store", F_OK), -1);
 }
 
+static void test_shared_pid_namespace(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    agent_world_free(run->agent);
+    run->agent = agent_world_new(run->files->cgroup_root);
+    Grpc__CreateSandboxRequest sandbox = GRPC__CREATE_SANDBOX_REQUEST__INIT;
+    sandbox.sandbox_pidns = true;
+    agent_check(agent_call(run->agent, "CreateSandbox", &sandbox.base, NULL));
+    start_idle(run);
+    uint32_t ports[3] = {0};
+    struct ends ends = open_streams(run->agent, ports, false);
+    Grpc__CreateContainerRequest request = GRPC__CREATE_CONTAINER_REQUEST__INIT;
+    request.container_id = "second";
+    request.sandbox_pidns = true;
+    request.stdin_port = ports[0];
+    request.stdout_port = ports[1];
+    request.stderr_port = ports[2];
+    request.oci = config_spec(run->files, config_new("cat /proc/1/comm; [ $$ = 1 ] || echo not the first"));
+    agent_check(agent_call(run->agent, "CreateContainer", &request.base, NULL));
+    oci_spec_free(request.oci);
+    agent_check(start(run, "second"));
+    assert_output(run->agent, ends.output, "sleep\nnot the first\n");
+    close_ends(&ends);
+}
+
 /* ---- exec ---- */
 
 static void test_exec_ids(void **state)
@@ -545,9 +571,9 @@ int main(void)
     }
     static const struct CMUnitTest tests[] = {TEST(test_run), TEST(test_command_not_found),
         TEST(test_removal_while_running), TEST(test_signals), TEST(test_pause), TEST(test_stats),
-        TEST(test_storages_go_with_the_container), TEST(test_exec_ids), TEST(test_many_execs),
-        TEST(test_unknown_stream), TEST(test_much_output), TEST(test_output_outlives_the_process),
-        TEST(test_descendant_holds_output), TEST(test_closed_output), TEST(test_pulled_streams),
-        TEST(test_terminal), TEST(test_pulled_terminal)};
+        TEST(test_shared_pid_namespace), TEST(test_storages_go_with_the_container), TEST(test_exec_ids),
+        TEST(test_many_execs), TEST(test_unknown_stream), TEST(test_much_output),
+        TEST(test_output_outlives_the_process), TEST(test_descendant_holds_output), TEST(test_closed_output),
+        TEST(test_pulled_streams), TEST(test_terminal), TEST(test_pulled_terminal)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
