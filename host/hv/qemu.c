@@ -13,6 +13,7 @@
 #include "hv/qemu_failure.h"
 #include "hv/qemu_plan.h"
 #include "hv/qmp.h"
+#include "hv/relay.h"
 #include "mux/mux.h"
 
 #include <signal.h>
@@ -46,6 +47,8 @@ struct qemu {
     struct console *console;
     struct console *errors;
     struct mux *mux;
+    struct relay **relays; /* for ports published on IPv6 addresses */
+    size_t relay_count;
     struct event *timer;  /* the start's deadline, then the grace after a broken link */
     struct event *failed; /* tells from the loop that a start could not even begin */
     struct request start;
@@ -367,6 +370,9 @@ static void qemu_destroy(struct hv *hv)
     console_free(qemu->console);
     console_free(qemu->errors);
     qemu_plan_free(qemu->plan);
+    for (size_t i = 0; i < qemu->relay_count; i++)
+        relay_free(qemu->relays[i]);
+    free(qemu->relays);
     if (qemu->timer)
         event_free(qemu->timer);
     if (qemu->failed)
@@ -374,6 +380,25 @@ static void qemu_destroy(struct hv *hv)
     error_free(qemu->fault);
     error_free(qemu->link_fault);
     free(qemu);
+}
+
+static struct error *make_relays(struct qemu *qemu, const struct hv_config *config)
+{
+    const struct hv_network *network = &config->network;
+    if (network->kind != HV_NETWORK_USER)
+        return NULL;
+    char target[RELAY_ADDRESS_SIZE];
+    relay_address(config->name, target);
+    qemu->relays = must_alloc_array(network->port_count + 1, sizeof(*qemu->relays));
+    for (size_t i = 0; i < network->port_count; i++) {
+        const struct hv_port *port = &network->ports[i];
+        if (!relay_is_needed(port->host_address))
+            continue;
+        TRY(relay_new(
+            qemu->base, port->host_address, port->host_port, target, &qemu->relays[qemu->relay_count]));
+        qemu->relay_count++;
+    }
+    return NULL;
 }
 
 static struct error *create(const struct hv_ops *ops, struct event_base *base, const struct hv_config *config,
@@ -387,6 +412,8 @@ static struct error *create(const struct hv_ops *ops, struct event_base *base, c
     qemu->timer = event_new(base, -1, 0, on_timer, qemu);
     qemu->failed = event_new(base, -1, 0, on_start_failed, qemu);
     struct error *error = qemu_plan_new(config, ops == &qemu_kvm_ops, &qemu->plan);
+    if (!error)
+        error = make_relays(qemu, config);
     if (!error && (!qemu->timer || !qemu->failed))
         error = error_new(ERROR_INTERNAL, "the event loop refused a timer");
     if (error) {

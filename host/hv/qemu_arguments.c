@@ -2,6 +2,7 @@
 #include "hv/qemu_arguments.h"
 
 #include "base/strv.h"
+#include "hv/relay.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -28,6 +29,21 @@ static size_t count_devices(const struct hv_config *config)
            (config->network.kind == HV_NETWORK_NONE ? 0 : 1);
 }
 
+static struct error *check_port(const struct hv_port *port)
+{
+    struct in6_addr parsed;
+    if (!port->host_address || inet_pton(AF_INET, port->host_address, &parsed) == 1)
+        return NULL;
+    if (inet_pton(AF_INET6, port->host_address, &parsed) != 1)
+        return error_new(
+            ERROR_INVALID_ARGUMENT, "publishing a port on %s: not an address", port->host_address);
+    if (port->udp)
+        return error_new(ERROR_INVALID_ARGUMENT,
+            "publishing a UDP port on %s: QEMU's user network publishes those on IPv4 addresses only",
+            port->host_address);
+    return NULL;
+}
+
 struct error *qemu_check_config(const struct hv_config *config)
 {
     if (!config->name || !config->kernel || !config->initrd)
@@ -46,13 +62,8 @@ struct error *qemu_check_config(const struct hv_config *config)
         if (strpbrk(config->shares[i].tag, ",= "))
             return error_new(ERROR_INVALID_ARGUMENT, "bad tag of a share: %s", config->shares[i].tag);
     }
-    for (size_t i = 0; i < config->network.port_count; i++) {
-        const char *address = config->network.ports[i].host_address;
-        struct in_addr parsed;
-        if (address && inet_pton(AF_INET, address, &parsed) != 1)
-            return error_new(ERROR_INVALID_ARGUMENT,
-                "publishing a port on %s: QEMU's user network publishes on IPv4 addresses only", address);
-    }
+    for (size_t i = 0; i < config->network.port_count; i++)
+        TRY(check_port(&config->network.ports[i]));
     return NULL;
 }
 
@@ -168,15 +179,21 @@ static void add_shares(char ***line, const struct hv_config *config)
     }
 }
 
-static void add_network(char ***line, const struct hv_network *network)
+static void add_network(char ***line, const struct hv_config *config)
 {
+    const struct hv_network *network = &config->network;
     if (network->kind == HV_NETWORK_NONE)
         return;
+    char loopback[RELAY_ADDRESS_SIZE];
+    relay_address(config->name, loopback);
     char *netdev = must_copy("user,id=net0,ipv6=off");
     for (size_t i = 0; i < network->port_count; i++) {
         const struct hv_port *port = &network->ports[i];
-        char *more = must_printf("%s,hostfwd=%s:%s:%u-:%u", netdev, port->udp ? "udp" : "tcp",
-            port->host_address ? port->host_address : "", port->host_port, port->guest_port);
+        const char *address = port->host_address ? port->host_address : "";
+        if (relay_is_needed(address))
+            address = loopback;
+        char *more = must_printf("%s,hostfwd=%s:%s:%u-:%u", netdev, port->udp ? "udp" : "tcp", address,
+            port->host_port, port->guest_port);
         free(netdev);
         netdev = more;
     }
@@ -204,7 +221,7 @@ char **qemu_arguments(const struct hv_config *config, const struct qemu_launch *
     add_channels(&line);
     add_disks(&line, config);
     add_shares(&line, config);
-    add_network(&line, &config->network);
+    add_network(&line, config);
     strv_append(&line, "-device");
     strv_append(&line, "virtio-balloon-device,free-page-reporting=on");
     return line;

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/strv.h"
+#include "hv/hash.h"
 #include "hv/programs.h"
 #include "hv/qemu_arguments.h"
 #include "hv/tsc.h"
@@ -74,15 +75,6 @@ static struct error *give_fds(struct qemu_plan *plan, const struct hv_config *co
     return NULL;
 }
 
-/* FNV-1a: spreads sandbox ids over user ids. */
-static unsigned hash_name(const char *name)
-{
-    unsigned hash = 2166136261u;
-    for (; *name; name++)
-        hash = (hash ^ (unsigned char)*name) * 16777619u;
-    return hash ^ hash >> 16;
-}
-
 static struct error *make_jail(
     struct qemu_plan *plan, const struct hv_config *config, const struct qemu_launch *launch)
 {
@@ -105,7 +97,7 @@ static struct error *make_jail(
         .devices = devices,
         .device_count = launch->kvm ? 1 : 0,
         .host_network = network,
-        .seed = hash_name(config->name),
+        .seed = hash_text(config->name),
         .files = FILES_MAX,
     };
     return jail_new(&jail, &plan->jail);

@@ -3,6 +3,7 @@
 #include "base/strv.h"
 #include "hv/qemu_arguments.h"
 #include "hv/qemu_failure.h"
+#include "hv/relay.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -105,6 +106,23 @@ static void test_network(void **state)
     assert_string_equal(value_of(line, "-netdev"),
         "user,id=net0,ipv6=off,hostfwd=tcp::8080-:80,hostfwd=udp:127.0.0.1:53-:5353");
     assert_true(strv_contains(line, "virtio-net-device,netdev=net0,mac=52:54:00:ab:02:03"));
+}
+
+static void test_ipv6_ports_go_through_loopback(void **state)
+{
+    struct hv_config config = plain_config();
+    struct hv_port port = {.host_address = "::1", .host_port = 8080, .guest_port = 80};
+    config.network = (struct hv_network){.kind = HV_NETWORK_USER, .ports = &port, .port_count = 1};
+    assert_null(qemu_check_config(&config));
+    char loopback[RELAY_ADDRESS_SIZE];
+    relay_address(config.name, loopback);
+    assert_memory_equal(loopback, "127.", 4);
+    _cleanup_strv_ char **line = qemu_arguments(&config, &emulated);
+    _cleanup_free_ char *expected = must_printf("hostfwd=tcp:%s:8080-:80", loopback);
+    assert_non_null(strstr(value_of(line, "-netdev"), expected));
+    port.udp = true;
+    _cleanup_error_ struct error *error = qemu_check_config(&config);
+    assert_int_equal(error_code(error), ERROR_INVALID_ARGUMENT);
 }
 
 static void test_processors_and_own_parameters(void **state)
@@ -210,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_kvm_is_not_told_of_emulation),
         cmocka_unit_test(test_devices_get_descriptors_in_order),
         cmocka_unit_test(test_network),
+        cmocka_unit_test(test_ipv6_ports_go_through_loopback),
         cmocka_unit_test(test_processors_and_own_parameters),
         cmocka_unit_test(test_impossible_machines),
         cmocka_unit_test(test_errors_of_qemu),
