@@ -43,7 +43,8 @@ struct segments {
 
 void seccomp_table_add(struct seccomp_table *table, const struct seccomp_rule *rule)
 {
-    table->rules = must_resize(table->rules, table->count + 1, sizeof(*rule));
+    if ((table->count & (table->count + 1)) == 0) /* doubles at 0, 1, 3, 7 and so on */
+        table->rules = must_resize(table->rules, 2 * table->count + 2, sizeof(*rule));
     table->rules[table->count] = *rule;
     table->rules[table->count].order = table->count;
     table->count++;
@@ -63,7 +64,7 @@ static int compare_rules(const void *one, const void *other)
 
 static void emit(struct code *code, unsigned int operation, uint32_t value, size_t if_true, size_t if_false)
 {
-    if ((code->count & (code->count + 1)) == 0) /* doubles at 0, 1, 3, 7 and so on */
+    if ((code->count & (code->count + 1)) == 0)
         code->instructions =
             must_resize(code->instructions, 2 * code->count + 2, sizeof(*code->instructions));
     code->instructions[code->count++] = (struct sock_filter){
