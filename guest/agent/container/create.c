@@ -31,8 +31,6 @@ static void container_free(struct container *container)
     free(container);
 }
 
-DEFINE_CLEANUP(struct container *, container_free);
-
 static struct error *check_process(const Grpc__Process *process)
 {
     if (!process || process->n_args == 0)
