@@ -111,13 +111,23 @@ static struct error *add_bind(struct jail *jail, const struct jail_bind *bind)
     return NULL;
 }
 
+/* Root of a user namespace (in a container) is not root of the host: it may have no other user ids and makes
+   no device nodes. */
+static bool is_root_of_host(void)
+{
+    unsigned inside = 1, outside = 1, count = 0;
+    _cleanup_file_ FILE *map = fopen("/proc/self/uid_map", "re");
+    return geteuid() == 0 && map && fscanf(map, "%u %u %u", &inside, &outside, &count) == 3 && inside == 0 &&
+           outside == 0 && count == UINT32_MAX;
+}
+
 /* Root makes nodes of its own, which only the helper may open; in a user namespace nobody can make nodes. */
 static struct error *add_device(struct jail *jail, const char *path)
 {
     struct stat status;
     if (stat(path, &status) < 0)
         return error_errno(errno, "%s", path);
-    if (jail->user_namespace) {
+    if (!is_root_of_host()) {
         add_mount(jail, path, path, false, true);
         jail->mounts[jail->mount_count - 1].device = true;
         return NULL;
@@ -133,7 +143,7 @@ static void choose_identity(struct jail *jail, const struct jail_config *config)
     gid_t gid = getegid();
     snprintf(jail->uid_map, sizeof(jail->uid_map), "%u %u 1", config->serve_root ? 0 : uid, uid);
     snprintf(jail->gid_map, sizeof(jail->gid_map), "%u %u 1", config->serve_root ? 0 : gid, gid);
-    jail->change_user = uid == 0 && !config->serve_root;
+    jail->change_user = is_root_of_host() && !config->serve_root;
     jail->uid = FIRST_UID + config->seed % UID_COUNT;
     jail->capabilities = config->serve_root ? config->capabilities : 0;
 }
