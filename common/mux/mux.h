@@ -60,6 +60,8 @@ void mux_attach_socket(struct mux_stream *stream, int socket, mux_closed *closed
 /* The process behind read_fd has exited: send what is still in the pipe, then end the direction even if some
    descendant holds the pipe open. */
 void mux_drain(struct mux_stream *stream);
+/* Who is told when the peer drops a stream that is not attached yet; `closed` may be NULL. */
+void mux_watch(struct mux_stream *stream, mux_closed *closed, void *context);
 /* Changes who is told; for an owner that goes away before its stream. */
 void mux_forget(struct mux_stream *stream);
 /* Drops the stream: the peer sees a reset. `closed` is not called. */

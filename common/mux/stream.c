@@ -367,6 +367,12 @@ void mux_drain(struct mux_stream *stream)
         mux_request_turn(stream);
 }
 
+void mux_watch(struct mux_stream *stream, mux_closed *closed, void *context)
+{
+    stream->closed = closed;
+    stream->context = context;
+}
+
 void mux_forget(struct mux_stream *stream)
 {
     stream->closed = NULL;

@@ -6,8 +6,7 @@
 struct link {
     struct mux *mux;
     struct ttrpc_server *server;
-    struct mux_stream *waiting[LINK_WAITING_MAX];
-    size_t waiting_count;
+    struct mux_stream *waiting[LINK_WAITING_MAX]; /* NULL where a place is free */
     link_failed *failed;
     void *context;
 };
@@ -24,12 +23,22 @@ static bool serve_agent(struct link *link, struct mux_stream *stream)
     return true;
 }
 
+/* The peer gave the stream up before anybody asked for it. */
+static void on_dropped(void *place, bool reset)
+{
+    *(struct mux_stream **)place = NULL;
+}
+
 static bool keep_waiting(struct link *link, struct mux_stream *stream)
 {
-    if (link->waiting_count == LINK_WAITING_MAX)
-        return false;
-    link->waiting[link->waiting_count++] = stream;
-    return true;
+    for (size_t i = 0; i < LINK_WAITING_MAX; i++) {
+        if (link->waiting[i])
+            continue;
+        link->waiting[i] = stream;
+        mux_watch(stream, on_dropped, &link->waiting[i]);
+        return true;
+    }
+    return false;
 }
 
 static bool on_incoming(void *context, uint32_t port, struct mux_stream *stream)
@@ -44,17 +53,13 @@ static bool on_incoming(void *context, uint32_t port, struct mux_stream *stream)
     }
 }
 
-/* A hello ends all streams of the time before it. */
 static void on_ready(void *context)
 {
-    struct link *link = context;
-    link->waiting_count = 0;
 }
 
 static void on_failed(void *context, const struct error *reason)
 {
     struct link *link = context;
-    link->waiting_count = 0;
     link->failed(link->context, reason);
 }
 
@@ -75,11 +80,11 @@ struct error *link_new(struct event_base *base, int fd, struct ttrpc_server *ser
 
 struct error *link_take_stream(struct link *link, uint32_t number, struct mux_stream **ret_stream)
 {
-    for (size_t i = 0; i < link->waiting_count; i++) {
-        if (mux_stream_id(link->waiting[i]) != number)
+    for (size_t i = 0; i < LINK_WAITING_MAX; i++) {
+        if (!link->waiting[i] || mux_stream_id(link->waiting[i]) != number)
             continue;
-        *ret_stream = link->waiting[i];
-        link->waiting[i] = link->waiting[--link->waiting_count];
+        *ret_stream = TAKE_PTR(link->waiting[i]);
+        mux_watch(*ret_stream, NULL, NULL);
         return NULL;
     }
     return error_new(ERROR_NOT_FOUND, "no stream with the number %u was opened", number);

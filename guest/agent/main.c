@@ -174,7 +174,10 @@ static struct error *run_program(int argc, char **argv)
     TRY(agent_new(base, &options, &agent));
     TRY(connect_agent(agent, &arguments));
     serve(agent);
-    link_free(TAKE_PTR(agent->link));
+    /* Streams of what the agent still holds belong to the link. */
+    struct link *link = agent->link;
+    agent_free(TAKE_PTR(agent));
+    link_free(link);
     return NULL;
 }
 

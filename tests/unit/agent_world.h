@@ -26,6 +26,7 @@ struct agent_world {
     struct agent *agent;
     struct mux *host;
     bool ready;
+    bool lost; /* a link has failed */
     struct ttrpc_client *client;
 };
 
@@ -53,6 +54,7 @@ static inline bool agent_world_incoming(void *context, uint32_t port, struct mux
 
 static inline void agent_world_failed(void *context, const struct error *reason)
 {
+    ((struct agent_world *)context)->lost = true;
 }
 
 static inline void agent_check(struct error *error)

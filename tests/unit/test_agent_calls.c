@@ -196,6 +196,19 @@ static void test_waiting_streams_are_bounded(void **state)
     assert_int_equal(closed, 2);
 }
 
+static void test_dropped_stream(void **state)
+{
+    struct agent_world *world = *state;
+    struct mux_stream *stream, *found;
+    agent_check(mux_open(world->host, LINK_PORT_STREAMS, &stream));
+    uint32_t number = mux_stream_id(stream);
+    mux_reset(stream);
+    /* A call and its answer go the same way, behind the stream's end. */
+    agent_make_sandbox(world);
+    _cleanup_error_ struct error *error = link_take_stream(world->agent->link, number, &found);
+    assert_int_equal(error_code(error), ERROR_NOT_FOUND);
+}
+
 /* ---- files ---- */
 
 static Grpc__CopyFileRequest copy_request(const char *path, const char *text)
@@ -440,8 +453,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {TEST(test_details), TEST(test_health), TEST(test_metrics),
         TEST(test_machine_is_not_ours), TEST(test_unimplemented), TEST(test_volume_stats),
         TEST(test_sandbox_states), TEST(test_sandbox_input), TEST(test_identifiers),
-        TEST(test_oom_waiters_are_bounded), TEST(test_waiting_streams_are_bounded), TEST(test_copy_file),
-        TEST(test_copy_in_pieces), TEST(test_copy_kinds), TEST(test_copy_stays_inside),
+        TEST(test_oom_waiters_are_bounded), TEST(test_waiting_streams_are_bounded), TEST(test_dropped_stream),
+        TEST(test_copy_file), TEST(test_copy_in_pieces), TEST(test_copy_kinds), TEST(test_copy_stays_inside),
         TEST(test_copy_bounds), TEST(test_storages), TEST(test_storage_failure), TEST(test_storage_input),
         TEST(test_storage_is_shared)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -517,6 +517,23 @@ static void test_pulled_streams(void **state)
     expect(read_stdout(run, "pull", 100, text), ERROR_OUT_OF_RANGE, "read meet eof");
 }
 
+/* The host dies with streams open; what is left then is to clean up. */
+static void test_host_goes_away(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    start_idle(run);
+    uint32_t ports[3] = {0};
+    struct ends ends = open_streams(run->agent, ports, false);
+    agent_check(exec(run, "idle", "cat", "cat", false, ports));
+    mux_free(TAKE_PTR(run->agent->host));
+    while (!run->agent->lost)
+        assert_int_equal(event_base_loop(run->agent->base, EVLOOP_ONCE), 0);
+    agent_destroy_sandbox(run->agent->agent);
+    assert_int_equal(run->agent->agent->container_count, 0);
+    close_ends(&ends);
+}
+
 /* ---- terminals ---- */
 
 static void test_terminal(void **state)
@@ -574,6 +591,7 @@ int main(void)
         TEST(test_shared_pid_namespace), TEST(test_storages_go_with_the_container), TEST(test_exec_ids),
         TEST(test_many_execs), TEST(test_unknown_stream), TEST(test_much_output),
         TEST(test_output_outlives_the_process), TEST(test_descendant_holds_output), TEST(test_closed_output),
-        TEST(test_pulled_streams), TEST(test_terminal), TEST(test_pulled_terminal)};
+        TEST(test_pulled_streams), TEST(test_host_goes_away), TEST(test_terminal),
+        TEST(test_pulled_terminal)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
