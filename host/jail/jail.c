@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -24,16 +25,16 @@
 
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS)
 
+/* Some systems allow the namespace and no rights in it, so one is used. */
 static bool can_have_user_namespace(void)
 {
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | CLONE_NEWNS | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0)
-        _exit(0);
-    if (pid < 0)
-        return false;
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+        _exit(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0);
+    int status = 1;
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
-    return true;
+    return pid > 0 && status == 0;
 }
 
 bool jail_complete(const char **ret_reason)
@@ -42,7 +43,8 @@ bool jail_complete(const char **ret_reason)
         return true;
     if (ret_reason)
         *ret_reason = "the kernel allows ordinary users no user namespaces "
-                      "(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone)";
+                      "(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "
+                      "kernel.apparmor_restrict_unprivileged_userns)";
     return false;
 }
 
