@@ -196,6 +196,85 @@ static void test_out_of_memory(void **state)
     AWAIT(world, fake->memory_call);
 }
 
+static void test_pids_and_connect(void **state)
+{
+    struct world *world = *state;
+    ProtobufCMessage *response = NULL;
+    Task__PidsRequest pids = TASK__PIDS_REQUEST__INIT;
+    Task__ConnectRequest connect = TASK__CONNECT_REQUEST__INIT;
+    pids.id = connect.id = "c1";
+    world_up(world);
+    assert_ok(world_exec(world, "e1"));
+    assert_ok(world_start(world, "c1", "e1"));
+    assert_ok(world_call(world, "Pids", &pids.base, &response));
+    const Task__PidsResponse *list = (Task__PidsResponse *)response;
+    assert_int_equal(list->n_processes, 2);
+    assert_int_equal(list->processes[0]->pid, FAKE_PID);
+    protobuf_c_message_free_unpacked(response, NULL);
+    assert_ok(world_call(world, "Connect", &connect.base, &response));
+    assert_int_equal(((Task__ConnectResponse *)response)->shim_pid, getpid());
+    assert_int_equal(((Task__ConnectResponse *)response)->task_pid, FAKE_PID);
+    protobuf_c_message_free_unpacked(response, NULL);
+}
+
+static void test_update_and_resize(void **state)
+{
+    struct world *world = *state;
+    static char resources[] = "{\"pids\":{\"limit\":7}}";
+    Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
+    Task__UpdateTaskRequest update = TASK__UPDATE_TASK_REQUEST__INIT;
+    Task__ResizePtyRequest resize = TASK__RESIZE_PTY_REQUEST__INIT;
+    update.id = resize.id = "c1";
+    world_up(world);
+    assert_fails(world_call(world, "Update", &update.base, NULL), ERROR_INVALID_ARGUMENT, "no resources");
+    any.value = (ProtobufCBinaryData){.data = (uint8_t *)resources, .len = strlen(resources)};
+    update.resources = &any;
+    assert_ok(world_call(world, "Update", &update.base, NULL));
+    any.value.len = 3;
+    assert_fails(world_call(world, "Update", &update.base, NULL), ERROR_INVALID_ARGUMENT, "resources");
+    assert_ok(world_call(world, "ResizePty", &resize.base, NULL));
+    assert_non_null(strstr(fake->calls, "UpdateContainer TtyWinResize "));
+}
+
+/* containerd 2 asks by the name of version 3. */
+static void test_version_3(void **state)
+{
+    struct world *world = *state;
+    ProtobufCServiceDescriptor version_3 = task__task__descriptor;
+    Task__ConnectRequest connect = TASK__CONNECT_REQUEST__INIT;
+    version_3.name = "containerd.task.v3.Task";
+    assert_ok(ttrpc_client_call_and_wait(world->client, &version_3, "Connect", &connect.base, 20000, NULL));
+}
+
+static void test_signal_ends_in_order(void **state)
+{
+    struct world *world = *state;
+    world_up(world);
+    raise(SIGTERM);
+    AWAIT(world, strstr(world->events, "/tasks/exit c1/c1 137;"));
+    assert_int_equal(fake->machines, 0);
+}
+
+/* A connection that ends takes nothing with it. */
+static void test_front_end_comes_back(void **state)
+{
+    struct world *world = *state;
+    struct later wait;
+    int fd = -1;
+    world_up(world);
+    world_wait_later(world, "", &wait);
+    ttrpc_client_free(TAKE_PTR(world->client));
+    assert_int_equal(wait.code, ERROR_CANCELLED);
+    free(wait.message);
+    assert_ok(unix_connect(world->places.socket, &fd));
+    assert_ok(ttrpc_client_new(world->base, fd, NULL, NULL, &world->client));
+    assert_int_equal(world_state(world, ""), TASK__STATUS__RUNNING);
+    fake_exit("c1", "c1", 3, true);
+    world_wait_later(world, "", &wait);
+    AWAIT(world, wait.done);
+    assert_int_equal(wait.status, 3);
+}
+
 /* Deleting what was created and never started ends it, and tells so. */
 static void test_delete_unstarted(void **state)
 {
@@ -233,6 +312,11 @@ int main(void)
         WORLD_TEST(test_pause_update_stats),
         WORLD_TEST(test_failed_start),
         WORLD_TEST(test_out_of_memory),
+        WORLD_TEST(test_pids_and_connect),
+        WORLD_TEST(test_update_and_resize),
+        WORLD_TEST(test_version_3),
+        WORLD_TEST(test_signal_ends_in_order),
+        WORLD_TEST(test_front_end_comes_back),
         WORLD_TEST(test_delete_unstarted),
         WORLD_TEST(test_shutdown_leaves_containers),
     };
