@@ -112,7 +112,7 @@ static struct error *record_running(struct run *run)
     return record_save(run->directories, run->record);
 }
 
-static struct error *start_task(struct run *run)
+static struct error *create_and_start(struct run *run)
 {
     const struct task_rootfs rootfs = {run->image->rootfs_type, run->image->rootfs_path};
 
@@ -120,6 +120,26 @@ static struct error *start_task(struct run *run)
     timings_mark(&run->timings, "created");
     TRY(task_start(run->task, NULL));
     timings_mark(&run->timings, "started");
+    return NULL;
+}
+
+/* A file system that cannot be mounted or read may be a damaged image: that would be the better sentence. */
+static struct error *explain(struct run *run, struct error *error)
+{
+    if (!error || run->signal || process_failure_code(error) == EXIT_NOT_FOUND)
+        return error;
+    struct error *damage = image_verify(run->store, run->image, NULL);
+    if (error_code(damage) != ERROR_DATA_LOSS) {
+        error_free(damage);
+        return error;
+    }
+    error_free(error);
+    return damage;
+}
+
+static struct error *start_task(struct run *run)
+{
+    TRY(explain(run, create_and_start(run)));
     return record_running(run);
 }
 

@@ -10,6 +10,9 @@
 
 /* So many requests to end, and it is ended by force, as docker's client does. */
 #define PATIENCE_WITH_USER 3
+/* The terminal is gone: so long may the process take to end of its own accord. A shell that is the first process
+   of its namespace does not even notice SIGHUP. */
+#define HANGUP_SECONDS 1
 /* After the exit: how long output that still comes may pause, in milliseconds. The shim reports an exit after
    the last output, so this only matters when the reader on this side stands still. */
 #define LAST_OUTPUT_MS 500
@@ -28,6 +31,7 @@ struct attach {
     struct terminal *terminal;
     struct detach_keys keys;
     struct event *last_output;
+    struct event *hangup;
     unsigned end_requests;
     bool waited;
     bool done;
@@ -160,6 +164,12 @@ static void send_size(struct attach *attach)
         task_resize_begin(attach->options.task, attach->options.exec_id, columns, rows);
 }
 
+static void hangup_due(evutil_socket_t fd, short what, void *context)
+{
+    struct attach *attach = context;
+    task_kill_begin(attach->options.task, attach->options.exec_id, SIGKILL);
+}
+
 static void on_signal(void *context, int signal)
 {
     struct attach *attach = context;
@@ -169,6 +179,8 @@ static void on_signal(void *context, int signal)
         send_size(attach);
         return;
     }
+    if (signal == SIGHUP && attach->options.fifos->terminal)
+        event_add(attach->hangup, &(struct timeval){.tv_sec = HANGUP_SECONDS});
     if (signal_ends(signal) && ++attach->end_requests >= PATIENCE_WITH_USER)
         signal = SIGKILL;
     task_kill_begin(attach->options.task, attach->options.exec_id, (uint32_t)signal);
@@ -186,7 +198,8 @@ struct error *attach_new(const struct attach_options *options, struct attach **r
     if (options->detach_keys)
         TRY(detach_keys_parse(options->detach_keys, &attach->keys));
     attach->last_output = evtimer_new(options->base, last_output_due, attach);
-    if (!attach->last_output)
+    attach->hangup = evtimer_new(options->base, hangup_due, attach);
+    if (!attach->last_output || !attach->hangup)
         abort(); /* only for want of memory */
     *ret_attach = TAKE_PTR(attach);
     return NULL;
@@ -230,6 +243,8 @@ void attach_free(struct attach *attach)
     terminal_restore(attach->terminal);
     if (attach->last_output)
         event_free(attach->last_output);
+    if (attach->hangup)
+        event_free(attach->hangup);
     error_free(attach->result.failure);
     free(attach);
 }

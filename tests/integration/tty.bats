@@ -73,8 +73,8 @@ dialogue() {
 	dialogue <<-'END'
 		spawn caisson run --rm -it busybox sh
 		await $prompt
-		send "sleep 1000\r"
-		await "sleep 1000\r\n"
+		send "echo go\"\"ing; sleep 1000\r"
+		await "going\r\n"
 		send "\003"
 		await $prompt
 		send "echo code \$?\r"
@@ -199,8 +199,8 @@ same_modes() {
 		resize 44 90
 		send "until stty size | grep '44 90'; do :; done\r"
 		await "\n44 90"
-		send "sleep 1000\r"
-		await "sleep 1000\r\n"
+		send "echo go\"\"ing; sleep 1000\r"
+		await "going\r\n"
 		send "\003"
 		await $prompt
 		send "exit 7\r"
