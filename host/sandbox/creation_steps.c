@@ -93,6 +93,9 @@ static void describe_machine(const struct creation *creation, const char *hyperv
         (json_int_t)sandbox_process_id(creation->sandbox));
     _cleanup_free_ char *text = json_write(machine);
     container_write_file(creation->container, "machine.json", text);
+    sandbox_note(creation->sandbox, "container %s: machine by %s (%s), %u vCPUs, %llu MiB",
+        creation->container->id, hypervisor, reason, settings->vcpus,
+        (unsigned long long)(settings->memory >> 20));
 }
 
 static void mark_machine(struct sandbox *sandbox, uint64_t began)

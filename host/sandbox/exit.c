@@ -50,6 +50,8 @@ static void report(struct process *process)
         sandbox_remark(sandbox, "container %s: %s", process->container->id, complaint);
     stdio_free(TAKE_PTR(process->stdio));
     process_set_state(process, PROCESS_STOPPED);
+    sandbox_note(sandbox, "container %s: %s exited with status %u", process->container->id,
+        process_agent_id(process), process->exit_status);
     sandbox_tell(sandbox, SANDBOX_EVENT_EXITED, process);
     process_answer_waiters(process);
 }

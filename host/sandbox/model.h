@@ -100,7 +100,9 @@ struct sandbox {
 
 void sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state);
 void sandbox_tell(struct sandbox *sandbox, enum sandbox_event event, const struct process *process);
+/* For the log: what went wrong, and what was done. */
 void sandbox_remark(struct sandbox *sandbox, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sandbox_note(struct sandbox *sandbox, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* NULL, or why the agent cannot be asked. */
 struct error *sandbox_check_usable(const struct sandbox *sandbox);
 struct error *sandbox_connect_stream(void *sandbox, int *ret_fd, uint32_t *ret_port);

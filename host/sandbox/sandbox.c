@@ -44,7 +44,16 @@ void sandbox_remark(struct sandbox *sandbox, const char *format, ...)
     va_start(arguments, format);
     _cleanup_free_ char *sentence = must_vprintf(format, arguments);
     va_end(arguments);
-    sandbox->observer->remarked(sandbox->context, sentence);
+    sandbox->observer->remarked(sandbox->context, true, sentence);
+}
+
+void sandbox_note(struct sandbox *sandbox, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    _cleanup_free_ char *sentence = must_vprintf(format, arguments);
+    va_end(arguments);
+    sandbox->observer->remarked(sandbox->context, false, sentence);
 }
 
 struct error *sandbox_check_usable(const struct sandbox *sandbox)

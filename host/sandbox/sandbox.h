@@ -43,8 +43,9 @@ struct sandbox_observer {
     /* In containerd's order: created, started, exited, deleted; the exit of a container's first process after
        those of its execs. Told before the call that caused it is answered. */
     void (*happened)(void *context, enum sandbox_event event, const struct process *process);
-    /* A sentence for the log about something that no call can answer for. */
-    void (*remarked)(void *context, const char *sentence);
+    /* A sentence for the log: of something that went wrong and that no call can answer for, or just of what
+       was done. */
+    void (*remarked)(void *context, bool wrong, const char *sentence);
 };
 
 /* Finds the hypervisor for a name or "auto". ret_reason (owned by the caller) says why this one. */

@@ -14,9 +14,9 @@ static void happened(void *context, enum sandbox_event event, const struct proce
     events_publish(shim->publisher, event, &status);
 }
 
-static void remarked(void *context, const char *sentence)
+static void remarked(void *context, bool wrong, const char *sentence)
 {
-    log_warning("%s", sentence);
+    log_write(wrong ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "%s", sentence);
 }
 
 static const struct sandbox_observer observer = {.happened = happened, .remarked = remarked};
