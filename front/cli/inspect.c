@@ -130,7 +130,7 @@ static struct error *inspect(void *context, char **arguments, int *ret_code)
     const struct inspection inspection = {.format = settings->format, .objects = objects};
 
     TRY(for_each_container(arguments, inspect_one, &inspection, ret_code));
-    if (settings->format)
+    if (settings->format || json_array_size(objects) == 0)
         return NULL;
     char *text = json_dumps(objects, JSON_INDENT(4));
     puts(text);
