@@ -65,19 +65,17 @@ struct error *boot_mount_devices(void)
     return mount_all(mounts, ARRAY_SIZE(mounts));
 }
 
-/* "cpu memory pids" becomes "+cpu +memory +pids". */
+/* "cpu memory pids" becomes "+cpu +memory +pids". In one write: each has the kernel wait for all of its
+   processors. */
 static struct error *enable_controllers(void)
 {
     _cleanup_free_ char *text = NULL;
     TRY(file_read(AT_FDCWD, "/sys/fs/cgroup/cgroup.controllers", 4096, &text, NULL));
     text[strcspn(text, "\n")] = '\0';
     _cleanup_strv_ char **names = strv_split(text, ' ');
-    STRV_FOREACH (name, names) {
-        char enable[64];
-        snprintf(enable, sizeof(enable), "+%s", *name);
-        TRY(file_write_text(AT_FDCWD, "/sys/fs/cgroup/cgroup.subtree_control", enable));
-    }
-    return NULL;
+    _cleanup_free_ char *joined = strv_join(names, " +");
+    _cleanup_free_ char *enable = must_printf("+%s", joined);
+    return file_write_text(AT_FDCWD, "/sys/fs/cgroup/cgroup.subtree_control", enable);
 }
 
 struct error *boot_mount_rest(void)
