@@ -35,10 +35,10 @@ static struct error *remove_orphan(const struct directories *directories, const 
 static struct error *remove_damaged(
     const struct directories *directories, const char *id, struct error *damage)
 {
-    _cleanup_error_ struct error *error = damage;
     _cleanup_free_ char *directory = directories_record(directories, id);
     _cleanup_fd_ int lock = -1;
 
+    error_free(damage);
     struct error *locked = record_try_lock(directories, id, &lock);
     if (!locked && lock < 0)
         return NULL;
