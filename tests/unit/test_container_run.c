@@ -389,6 +389,19 @@ static void test_user_by_name(void **state)
     assert_string_equal(output, "1000\n1000\n1000 10 29\n/home/staff\nx\nwrote\n");
 }
 
+/* The way to the command needs more descriptors than the command may have. */
+static void test_low_limit_on_descriptors(void **state)
+{
+    struct world *world = *state;
+    NEEDS_ROOT_AND_CGROUP(world);
+    json_t *config = config_new("ulimit -n");
+    config_set(
+        config, "process.rlimits", json_pack("[{ss si si}]", "type", "RLIMIT_NOFILE", "soft", 3, "hard", 4));
+    _cleanup_free_ char *output = NULL;
+    assert_int_equal(world_run_config(world, config, &output), 0);
+    assert_string_equal(output, "3\n");
+}
+
 static void test_device_rules(void **state)
 {
     struct world *world = *state;
@@ -459,6 +472,7 @@ int main(void)
         cmocka_unit_test(test_terminal),
         cmocka_unit_test(test_terminal_interrupt_with_init),
         cmocka_unit_test(test_user_by_name),
+        cmocka_unit_test(test_low_limit_on_descriptors),
         cmocka_unit_test(test_device_rules),
         cmocka_unit_test(test_links_do_not_lead_out),
     };

@@ -30,6 +30,7 @@ struct process_setup container_process_setup(const struct container *container, 
         .capabilities = process->capabilities ? process->capabilities : own->capabilities,
         .rlimits = has_rlimits ? process->rlimits : own->rlimits,
         .rlimit_count = has_rlimits ? process->n_rlimits : own->n_rlimits,
+        .limit_early = container->namespaces.created & CLONE_NEWUSER,
         .oom_score_adj = own->oom_score_adj,
         .filter = container->filter,
     };

@@ -86,7 +86,7 @@ static struct error *enter_root(
     TRY(rootfs_enter_namespace(spec, &root));
     TRY(rootfs_fill(spec, container->bundle, root, user_namespace));
     TRY(run_hooks(container, channel, root));
-    /* Here, for this needs the guest's /proc and the mounts needed descriptors. */
+    /* While the guest's /proc is there. */
     if (!user_namespace)
         TRY(process_limit(setup, 0));
     TRY(rootfs_pivot(root));

@@ -68,10 +68,17 @@ static struct error *set_io_priority(const Grpc__LinuxIOPriority *priority, pid_
     return NULL;
 }
 
-struct error *process_limit(const struct process_setup *setup, pid_t pid)
+static struct error *set_rlimits(const struct process_setup *setup, pid_t pid)
 {
     for (size_t i = 0; i < setup->rlimit_count; i++)
         TRY(set_rlimit(setup->rlimits[i], pid));
+    return NULL;
+}
+
+struct error *process_limit(const struct process_setup *setup, pid_t pid)
+{
+    if (setup->limit_early)
+        TRY(set_rlimits(setup, pid));
     if (setup->process->io_priority)
         TRY(set_io_priority(setup->process->io_priority, pid));
     char path[48] = "/proc/self/oom_score_adj";
@@ -135,6 +142,8 @@ struct error *process_confine(struct process_setup *setup)
     setup->home = TAKE_PTR(identity.home);
     struct capability_sets sets = capability_sets_of(setup->capabilities);
     give_streams(identity.uid);
+    if (!setup->limit_early)
+        TRY(set_rlimits(setup, 0));
     umask(user->has_umask_case == GRPC__USER__HAS_UMASK_UMASK ? user->umask & 0777 : UMASK_DEFAULT);
     if (process->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return error_errno(errno, "setting no_new_privs");

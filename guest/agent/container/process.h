@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "proto/oci.pb-c.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -18,13 +19,15 @@ struct process_setup {
     const Grpc__LinuxCapabilities *capabilities; /* NULL: none */
     Grpc__POSIXRlimit *const *rlimits;
     size_t rlimit_count;
+    bool limit_early; /* before a user namespace is entered, where limits can no longer be raised */
     int64_t oom_score_adj;
     const struct seccomp_filter *filter; /* NULL: none */
     const char *home;                    /* set by process_confine: HOME where the environment has none */
 };
 
-/* Resource limits and the out-of-memory score, which only the guest's own root may raise: of this process
-   (pid 0), or by the agent of a child that is in a user namespace already. */
+/* The out-of-memory score and I/O priority, and the resource limits if these are to come early: of this
+   process (pid 0), or by the agent of a child that is in a user namespace already. Else the limits come as
+   late as can be, with process_confine, for the way there needs some descriptors. */
 struct error *process_limit(const struct process_setup *setup, pid_t pid);
 
 /* In the container's root. All that can be done before the command is looked up; afterwards the process is
