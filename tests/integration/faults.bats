@@ -64,8 +64,10 @@ ends_with() {
 @test "Ctrl-C at every stage of the start" {
 	for tenths in 0 1 2 3 4 5 6 8; do
 		# Once it runs, the signal is the process's, and as the first of its namespace it must want it.
-		setsid caisson run --rm busybox sh -c 'trap "exit 130" INT; sleep 100 & wait' >/dev/null 2>&1 3>&- &
+		# What a script starts in the background is born ignoring SIGINT; nobody at a terminal has that.
+		env --default-signal=INT caisson run --rm busybox sh -c 'trap "exit 130" INT; sleep 100 & wait' >/dev/null 2>&1 3>&- &
 		front=$!
+		until [ "/proc/$front/exe" -ef "$CAISSON_DIST/bin/caisson" ]; do :; done
 		# The stage is chosen by time: whatever is under way then is what gets interrupted.
 		read -rt "0.$tenths" <> <(:) || true
 		kill -INT "$front"
