@@ -217,8 +217,9 @@ static struct error *parse_all(char *const *texts,
     return NULL;
 }
 
-/* The writable layer already is a place of the container's own that goes with it. Only where there is none,
-   the image's volumes are mounted: in memory, beginning with what the image has there. */
+/* In memory, beginning with what the image has there; a volume exists also where the image lacks the
+   directory. Where --scratch put the writable layer on a disk, the volumes stay in it: what an image declares
+   a volume tends to grow. */
 static struct error *add_image_volumes(char *const *volumes, struct mount_list *list)
 {
     STRV_FOREACH (volume, volumes) {
@@ -245,7 +246,7 @@ struct error *mount_list_parse(
     TRY(parse_all(settings->volumes, parse_volume, &list));
     TRY(parse_all(settings->mounts, parse_mount, &list));
     TRY(parse_all(settings->temporary, parse_tmpfs, &list));
-    if (settings->read_only)
+    if (settings->read_only || !settings->scratch)
         TRY(add_image_volumes(image_volumes, &list));
     if (list.count > 1)
         qsort(list.mounts, list.count, sizeof(*list.mounts), by_target);
