@@ -56,8 +56,7 @@ ends_with() {
 }
 
 @test "a missing command, in an image without it" {
-	run caisson run --rm busybox /no/such/program
-	expect_status 127
+	run -127 caisson run --rm busybox /no/such/program
 	expect_one_sentence
 }
 

@@ -4,6 +4,7 @@
 # What all integration tests share. The suite runs in a pid and a mount namespace of its own (scripts/test), so
 # whatever a test leaves behind is visible and nobody else's processes are.
 
+bats_require_minimum_version 1.5.0
 : "${CAISSON_DIST:?set it to the assembled tree, BUILD/dist}"
 export PATH="$CAISSON_DIST/bin:$PATH"
 

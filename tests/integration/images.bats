@@ -18,7 +18,12 @@ add_layer() {
 	umoci raw add-layer --image "$layout:$tag" "$BATS_TEST_TMPDIR/layer.tar"
 }
 
-# The image may be in a store only once and nothing else may be there.
+# An empty store for this test alone.
+own_store() {
+	export CAISSON_DATA=$BATS_TEST_TMPDIR/data
+}
+
+# What a load has not finished or not tidied up.
 temporary_files() {
 	find "$CAISSON_DATA/images/temporary" -mindepth 1 2>/dev/null
 }
@@ -51,11 +56,11 @@ temporary_files() {
 	ln "$one/linked" "$one/other-name"
 	ln -s dir "$one/symlink"
 	mknod "$one/null" c 1 3
-	cp /bin/busybox "$one/capable"
-	setcap cap_net_raw+ep "$one/capable"
+	cp /bin/busybox "$one/busybox-capable"
+	setcap cap_net_raw+ep "$one/busybox-capable"
 	setfattr -n user.note -v hello "$one/linked"
-	chmod 7754 "$one/dir/kept"
 	chown 12:34 "$one/dir/kept"
+	chmod 7754 "$one/dir/kept"
 	add_layer it "$one" --xattrs --xattrs-include='*' .
 	touch "$two/dir/.wh.gone" "$two/dir/.wh.sub" "$two/opaque/.wh..wh..opq" "$two/opaque/above" "$two/was-dir"
 	mkdir "$two/was-file"
@@ -68,9 +73,9 @@ temporary_files() {
 		[ /linked -ef /other-name ] && stat -c %h /linked
 		cat /symlink/kept; stat -c %F:%t:%T /null'
 	expect_status 0
-	[ "$output" = $'/dir:\nkept\n\n/opaque:\nabove\n/was-dir\n/was-file/y\n12:34:7754\n2\n1\ncharacter special file:1:3' ]
+	diff -u - <(echo "$output") <<<$'/dir:\nkept\n\n/opaque:\nabove\n/was-dir\n/was-file/y\n12:34:7754\n2\n1\ncharacter special file:1:3'
 	# The file's capability is in effect for a user who has none.
-	run caisson run --rm -u 1000 layers /capable grep CapPrm /proc/self/status
+	run caisson run --rm -u 1000 layers /busybox-capable grep CapPrm /proc/self/status
 	expect_output 0000000000002000
 	caisson rmi layers
 }
@@ -158,6 +163,7 @@ temporary_files() {
 }
 
 @test "a layer that is not what its digest says is refused" {
+	own_store
 	make_layout
 	blob=$(find "$layout/blobs" -type f -size +100k)
 	printf 'X' | dd of="$blob" bs=1 seek=5000 conv=notrunc 2>/dev/null
@@ -196,7 +202,7 @@ temporary_files() {
 }
 
 @test "two loads of one image at once share the work" {
-	caisson rmi busybox
+	own_store
 	caisson load --name one -i "$BUSYBOX_ARCHIVE" >/dev/null 3>&- &
 	first=$!
 	caisson load --name two -i "$BUSYBOX_ARCHIVE" >/dev/null 3>&- &
@@ -206,12 +212,10 @@ temporary_files() {
 	[ -z "$(temporary_files)" ]
 	run caisson run --rm one echo fine
 	[ "$output" = fine ]
-	caisson load --name busybox -i "$BUSYBOX_ARCHIVE" >/dev/null
-	caisson rmi one two
 }
 
 @test "a load that is killed leaves nothing that a run would use" {
-	caisson rmi busybox
+	own_store
 	mkfifo "$BATS_TEST_TMPDIR/half"
 	caisson load --name busybox -i - <"$BATS_TEST_TMPDIR/half" >/dev/null 2>&1 3>&- &
 	loader=$!
@@ -242,22 +246,22 @@ temporary_files() {
 }
 
 @test "an image in use stays, and the container is named" {
+	own_store
 	caisson load --name used -i "$BUSYBOX_ARCHIVE" >/dev/null
-	caisson rmi busybox
-	caisson run -d --name user used sleep 1000 >/dev/null
+	id=$(caisson run -d --name user used sleep 1000)
 	run caisson rmi used
 	[ "$status" -ne 0 ]
 	expect_one_sentence
-	expect_output user
+	expect_output "$id"
 	caisson rm -f user
 	caisson rmi used
 	run caisson images --format '{{.Name}}'
 	[[ "$output" != *used* ]]
 	[ -z "$(find "$CAISSON_DATA/images/rootfs" -type f)" ]
-	caisson load --name busybox -i "$BUSYBOX_ARCHIVE" >/dev/null
 }
 
 @test "names: found as docker finds them, unknown ones are named" {
+	own_store
 	caisson load --name registry.test/team/tool:1.0 -i "$BUSYBOX_ARCHIVE" >/dev/null
 	run caisson run --rm registry.test/team/tool:1.0 echo fine
 	[ "$output" = fine ]
@@ -274,7 +278,6 @@ temporary_files() {
 	run caisson run --rm 'not a name!' true
 	expect_status 125
 	expect_one_sentence
-	caisson rmi registry.test/team/tool:1.0
 }
 
 @test "a registry that does not answer is one sentence" {

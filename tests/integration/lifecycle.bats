@@ -85,8 +85,7 @@ load helpers
 	[ "$output" = "1000 /tmp y" ]
 	run caisson exec box sh -c 'exit 5'
 	expect_status 5
-	run caisson exec box no-such-command
-	expect_status 127
+	run -127 caisson exec box no-such-command
 	run caisson exec box /etc/passwd
 	expect_status 126
 	run bash -c 'echo hello | caisson exec -i box cat'

@@ -15,8 +15,7 @@ load helpers
 	# The first process of a pid namespace ignores its own signals, so it needs an init above it.
 	run caisson run --rm --init busybox sh -c 'kill -TERM $$; sleep 100'
 	expect_status 143
-	run caisson run --rm busybox no-such-command
-	expect_status 127
+	run -127 caisson run --rm busybox no-such-command
 	expect_output no-such-command
 	expect_one_sentence
 	run caisson run --rm busybox /etc/passwd
