@@ -96,7 +96,7 @@ struct error *for_each_container(
         if (!error)
             continue;
         complain(error);
-        code = error_code(error) == ERROR_FAILED_PRECONDITION ? EXIT_NOT_IN_STATE : EXIT_RUNTIME_FAILED;
+        code = EXIT_RUNTIME_FAILED;
     }
     *ret_code = code;
     return NULL;

@@ -11,8 +11,6 @@
 #define EXIT_CANNOT_EXECUTE 126
 #define EXIT_NOT_FOUND 127
 #define EXIT_SIGNALLED 128
-/* What is named is there, but not in a state for the verb. */
-#define EXIT_NOT_IN_STATE 1
 
 struct verb {
     const char *name;

@@ -73,7 +73,12 @@ static struct error *end_shim(
     }
     if (!exists(bundle))
         return NULL;
-    return shim_delete(directories, id, ret_exit);
+    _cleanup_free_ char *address = bundle_file(directories, id, "address");
+    struct error *error = shim_delete(directories, id, ret_exit);
+    if (!error || exists(address))
+        return error;
+    error_free(error); /* there never was a shim, perhaps for the same reason */
+    return NULL;
 }
 
 /* ---- the end of a container ---- */
