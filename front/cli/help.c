@@ -14,7 +14,7 @@ static void put_option(FILE *out, const struct option *option)
         snprintf(letter, sizeof(letter), "-%c, ", option->letter);
     snprintf(left, sizeof(left), "  %s--%s%s%s", letter, option->name, option->value ? " " : "",
         option->value ?: "");
-    if (strlen(left) < COLUMN_WIDTH)
+    if (strlen(left) + 2 <= COLUMN_WIDTH)
         fprintf(out, "%-*s", COLUMN_WIDTH, left);
     else
         fprintf(out, "%s\n%*s", left, COLUMN_WIDTH, "");
