@@ -224,8 +224,9 @@ static struct error *mounts(const struct run_settings *settings, char *const *im
 static void test_mounts(void **state)
 {
     const struct run_settings settings = {.volumes = LIST(TEXT("/b:/srv/deep:ro"), TEXT("/a:/srv"))};
-    const struct run_settings others = {
-        .mounts = LIST(TEXT("type=bind,src=/a,dst=/x,readonly")), .temporary = LIST(TEXT("/tmp:size=1m"))};
+    const struct run_settings others = {.mounts = LIST(TEXT("type=bind,src=/a,dst=/x,readonly")),
+        .temporary = LIST(TEXT("/tmp:size=1m")),
+        .scratch = 1u << 30};
     const struct run_settings read_only = {.read_only = true, .volumes = LIST(TEXT("/a:/one"))};
     char *text;
 
