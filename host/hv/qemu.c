@@ -436,34 +436,14 @@ static struct error *create_kvm(struct event_base *base, const struct hv_config 
     return create(&qemu_kvm_ops, base, config, events, context, ret_hv);
 }
 
-#define QEMU_CAPABILITIES (HV_PAUSE | HV_SHARE | HV_USER_NETWORK)
+/* The two differ in the accelerator that `create` asks for, and in nothing else. */
+#define QEMU_OPS(its_name, its_create)                                                                 \
+    {                                                                                                  \
+        .name = its_name, .capabilities = HV_PAUSE | HV_SHARE | HV_USER_NETWORK, .create = its_create, \
+        .start = qemu_start, .pause = qemu_pause, .resume = qemu_resume, .connect = qemu_connect,      \
+        .stop = qemu_stop, .process = qemu_process, .timings = qemu_timings, .console = qemu_console,  \
+        .destroy = qemu_destroy,                                                                       \
+    }
 
-const struct hv_ops qemu_tcg_ops = {
-    .name = "qemu-tcg",
-    .capabilities = QEMU_CAPABILITIES,
-    .create = create_tcg,
-    .start = qemu_start,
-    .pause = qemu_pause,
-    .resume = qemu_resume,
-    .connect = qemu_connect,
-    .stop = qemu_stop,
-    .process = qemu_process,
-    .timings = qemu_timings,
-    .console = qemu_console,
-    .destroy = qemu_destroy,
-};
-
-const struct hv_ops qemu_kvm_ops = {
-    .name = "qemu-kvm",
-    .capabilities = QEMU_CAPABILITIES,
-    .create = create_kvm,
-    .start = qemu_start,
-    .pause = qemu_pause,
-    .resume = qemu_resume,
-    .connect = qemu_connect,
-    .stop = qemu_stop,
-    .process = qemu_process,
-    .timings = qemu_timings,
-    .console = qemu_console,
-    .destroy = qemu_destroy,
-};
+const struct hv_ops qemu_tcg_ops = QEMU_OPS("qemu-tcg", create_tcg);
+const struct hv_ops qemu_kvm_ops = QEMU_OPS("qemu-kvm", create_kvm);
