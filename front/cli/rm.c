@@ -55,15 +55,28 @@ static struct error *remove_locked(struct container *container)
     return lifecycle_remove(container->directories, container->base, container->record);
 }
 
+/* Its exit may be known to everybody, and its record not yet written. */
+static struct error *check_ended(struct container *container)
+{
+    TRY(lifecycle_settle(container->directories, container->base, HOLDER_TIMEOUT, &container->record));
+    if (container->record && container->record->status != CONTAINER_EXITED)
+        return error_new(ERROR_FAILED_PRECONDITION,
+            "container %s is running; stop it first (caisson stop %s), or kill and remove it with rm -f",
+            container->name, container->name);
+    return NULL;
+}
+
 static struct error *remove_one(struct container *container, const void *context)
 {
     const struct rm_settings *settings = context;
     _cleanup_fd_ int lock = -1;
 
-    if (container->record->status != CONTAINER_EXITED && !settings->force)
-        return error_new(ERROR_FAILED_PRECONDITION,
-            "container %s is running; stop it first (caisson stop %s), or kill and remove it with rm -f",
-            container->name, container->name);
+    if (!settings->force)
+        TRY(check_ended(container));
+    if (!container->record) { /* its own --rm was quicker */
+        puts(container->name);
+        return NULL;
+    }
     struct error *error = take_lock(container, &lock);
     if (error_code(error) == ERROR_NOT_FOUND) { /* gone already */
         error_free(error);
