@@ -37,20 +37,16 @@ static struct error *build_user(const struct spec_input *input, json_t **ret_use
 {
     const char *text = input->settings->user ?: input->image->user;
     _cleanup_json_ json_t *user = json_pack("{s:i, s:i}", "uid", 0, "gid", 0);
-    json_t *groups = json_array();
+    _cleanup_json_ json_t *groups = json_array();
     uint64_t group;
 
     if (text && *text && json_object_set_new(user, "username", json_string(text)) < 0)
         return error_new(ERROR_INVALID_ARGUMENT, "the user \"%s\" is not UTF-8", text);
     STRV_FOREACH (name, input->settings->groups) {
-        struct error *error = parse_unsigned("--group-add", *name, 0, UINT32_MAX - 1, &group);
-        if (error) {
-            json_decref(groups);
-            return error;
-        }
+        TRY(parse_unsigned("--group-add", *name, 0, UINT32_MAX - 1, &group));
         json_array_append_new(groups, json_integer((json_int_t)group));
     }
-    json_object_set_new(user, "additionalGids", groups);
+    json_object_set(user, "additionalGids", groups);
     *ret_user = TAKE_PTR(user);
     return NULL;
 }
