@@ -31,7 +31,7 @@ processes() {
 nothing_left() {
 	local pid left
 	for pid in $(processes 'containerd-shim-|qemu-system-|virtiofsd|caisson publish'); do
-		timeout 5 tail --pid="$pid" -f /dev/null || true
+		timeout 5 tail -s 0.05 --pid="$pid" -f /dev/null || true
 	done
 	left=$(pgrep -af 'containerd-shim-|qemu-system-|virtiofsd' || true)
 	[ -z "$left" ] || { echo "processes left: $left"; return 1; }
