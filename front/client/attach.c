@@ -10,8 +10,8 @@
 
 /* So many requests to end, and it is ended by force, as docker's client does. */
 #define PATIENCE_WITH_USER 3
-/* The terminal is gone: so long may the process take to end of its own accord. A shell that is the first process
-   of its namespace does not even notice SIGHUP. */
+/* The terminal is gone: so long may the process take to end of its own accord. A shell that is the first
+   process of its namespace does not even notice SIGHUP. */
 #define HANGUP_SECONDS 1
 /* After the exit: how long output that still comes may pause, in milliseconds. The shim reports an exit after
    the last output, so this only matters when the reader on this side stands still. */
