@@ -96,10 +96,11 @@ static size_t longest_beginning(const struct detach_keys *keys, const char *held
 
 bool detach_keys_filter(struct detach_keys *keys, char *data, size_t *length)
 {
-    _cleanup_free_ char *input = must_copy_length(data, *length);
     size_t count = *length;
+    _cleanup_free_ char *input = must_alloc(count + 1); /* bytes, not text: NUL can be typed, too */
     char held[DETACH_KEYS_MAX + 1];
 
+    memcpy(input, data, count);
     *length = 0;
     for (size_t i = 0; i < count; i++) {
         size_t have = keys->typed + 1;

@@ -336,6 +336,11 @@ static void test_detach_keys(void **state)
     type(&keys, "xaaab", "xa", true);
     assert_ok(detach_keys_parse("", &keys));
     type(&keys, "\020\021", "\020\021", false);
+    char bytes[2 + DETACH_KEYS_MAX] = {0, 'x'}; /* ctrl-@ is a key as well */
+    size_t length = 2;
+    assert_false(detach_keys_filter(&keys, bytes, &length));
+    assert_int_equal(length, 2);
+    assert_int_equal(bytes[1], 'x');
     assert_code(detach_keys_parse("ctrl-", &keys), ERROR_INVALID_ARGUMENT);
     assert_code(detach_keys_parse("ctrl-1", &keys), ERROR_INVALID_ARGUMENT);
     assert_code(detach_keys_parse("a,b,c,d,e,f,g,h,i", &keys), ERROR_INVALID_ARGUMENT);
