@@ -4,7 +4,7 @@
  *
  * A frame is a header of 8 bytes, little-endian, and its payload:
  *
- *     stream id (32 bits) | type (8) | zero (8) | length of the payload (16)
+ *     stream id (32 bits) | type (8) | length of the payload (24)
  */
 #pragma once
 
@@ -14,9 +14,9 @@
 #include <sys/queue.h>
 
 #define MUX_HEADER 8
-/* A frame fills one write to a virtio-serial port, which takes at most 32 KiB
-   (drivers/char/virtio_console.c, port_fops_write). */
-#define MUX_PAYLOAD_MAX (32768 - MUX_HEADER)
+/* The payload, with its header, of four full writes to a virtio-serial port, which takes at most 32 KiB at
+   once (drivers/char/virtio_console.c, port_fops_write). */
+#define MUX_PAYLOAD_MAX ((128 << 10) - MUX_HEADER)
 #define MUX_BUCKETS 64
 
 enum mux_type {

@@ -20,7 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MUX_WINDOW (256u << 10)
+#define MUX_WINDOW (512u << 10)
 #define MUX_STREAMS_MAX 4096
 
 struct mux;

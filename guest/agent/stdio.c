@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <termios.h>
 
-/* As much as the link's window: fewer changes between the process and the agent. */
+/* Two frames of the link: fewer changes between the process and the agent. */
 #define PIPE_SIZE (256 << 10)
 
 enum { INPUT, OUTPUT, ERRORS, STREAMS };

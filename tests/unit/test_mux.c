@@ -310,14 +310,14 @@ static void test_hostile_frames_end_the_link(void **state)
         size_t length;
         const char *complaint;
     } cases[] = {
-        {"\0\0\0\0\1\0\10\0xxxx\1\0\0\0", 16, "hello is not one"},
-        {"\0\0\0\0\1\0\10\0cisn\2\0\0\0", 16, "version 2"},
-        {"\0\0\0\0\1\0\377\377", 8, "frame of 65535 bytes"},
-        {"\0\0\0\0\1\0\10\0cisn\1\0\0\0\2\0\0\0\2\0\4\0\1\0\0\0", 28, "against the rules"},
-        {"\0\0\0\0\1\0\10\0cisn\1\0\0\0\0\0\0\0\2\0\4\0\1\0\0\0", 28, "against the rules"},
-        {"\0\0\0\0\1\0\10\0cisn\1\0\0\0\1\0\0\0\11\0\0\0", 24, "frame of type 9"},
-        {"\0\0\0\0\1\0\10\0cisn\1\0\0\0\1\0\0\0\2\0\4\0\1\0\0\0\1\0\0\0\6\0\4\0\1\0\0\0", 40, "window"},
-        {"\0\0\0\0\1\0\10\0cisn\1\0\0\0\1\0\0\0\2\0\4\0\1\0\0\0\1\0\0\0\4\0\0\0\1\0\0\0\3\0\1\0x", 45,
+        {"\0\0\0\0\1\10\0\0xxxx\2\0\0\0", 16, "hello is not one"},
+        {"\0\0\0\0\1\10\0\0cisn\3\0\0\0", 16, "version 3"},
+        {"\0\0\0\0\1\377\377\377", 8, "frame of 16777215 bytes"},
+        {"\0\0\0\0\1\10\0\0cisn\2\0\0\0\2\0\0\0\2\4\0\0\1\0\0\0", 28, "against the rules"},
+        {"\0\0\0\0\1\10\0\0cisn\2\0\0\0\0\0\0\0\2\4\0\0\1\0\0\0", 28, "against the rules"},
+        {"\0\0\0\0\1\10\0\0cisn\2\0\0\0\1\0\0\0\11\0\0\0", 24, "frame of type 9"},
+        {"\0\0\0\0\1\10\0\0cisn\2\0\0\0\1\0\0\0\2\4\0\0\1\0\0\0\1\0\0\0\6\4\0\0\1\0\0\0", 40, "window"},
+        {"\0\0\0\0\1\10\0\0cisn\2\0\0\0\1\0\0\0\2\4\0\0\1\0\0\0\1\0\0\0\4\0\0\0\1\0\0\0\3\1\0\0x", 45,
             "more on stream 1"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -341,7 +341,7 @@ static void test_a_second_hello_resets_the_streams(void **state)
     int raw, link, near, near_end;
     assert_null(unix_pair(&raw, &link));
     assert_null(mux_new(pair.base, link, false, &test_events, &pair.guest, &pair.guest.mux));
-    static const char opened[] = "\0\0\0\0\1\0\10\0cisn\1\0\0\0\1\0\0\0\2\0\4\0\1\0\0";
+    static const char opened[] = "\0\0\0\0\1\10\0\0cisn\2\0\0\0\1\0\0\0\2\4\0\0\1\0\0";
     assert_null(fd_write_all(raw, opened, sizeof(opened)));
     RUN_UNTIL(&pair, pair.guest.incoming);
     assert_null(unix_pair(&near, &near_end));
