@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/fd.h"
 #include "base/json.h"
 #include "base/strv.h"
 #include "cli/container.h"
@@ -6,8 +7,11 @@
 #include "cli/spec.h"
 #include "cli/verb.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+
+#define MACHINE_LIMIT 4096
 
 struct inspect_settings {
     const char *format;
@@ -64,7 +68,24 @@ static json_t *state_object(struct container *container)
     return object;
 }
 
-/* What only the sandbox's own files tell: which hypervisor, with which reason. */
+/* Which hypervisor runs it and why, processors and memory: the shim's own words; none before it has a
+ * machine. */
+static void add_machine(const char *bundle, json_t *object)
+{
+    _cleanup_free_ char *path = must_printf("%s/machine.json", bundle);
+    _cleanup_free_ char *text = NULL;
+    _cleanup_json_ json_t *machine = NULL;
+    size_t length;
+
+    struct error *error = file_read(AT_FDCWD, path, MACHINE_LIMIT, &text, &length);
+    if (!error)
+        error = json_read("machine.json", text, length, &machine);
+    error_free(error);
+    if (machine)
+        json_object_set(object, "Machine", machine);
+}
+
+/* What only the sandbox's own files tell. */
 static void add_sandbox(const struct container *container, json_t *object)
 {
     _cleanup_free_ char *bundle = directories_bundle(container->directories, container->record->id);
@@ -73,6 +94,7 @@ static void add_sandbox(const struct container *container, json_t *object)
     error_free(spec_read(bundle, &spec));
     if (spec)
         json_object_set(object, "Spec", spec);
+    add_machine(bundle, object);
     json_object_set_new(object, "Bundle", json_string(bundle));
 }
 

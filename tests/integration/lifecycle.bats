@@ -104,6 +104,14 @@ load helpers
 	caisson rm -f busy
 }
 
+@test "inspect says which hypervisor runs it, and why" {
+	caisson run -d --name where --vcpus 2 busybox sleep 1000 >/dev/null
+	run caisson inspect -f '{{.Machine.hypervisor}} {{.Machine.vcpus}} {{.Machine.reason}}' where
+	expect_status 0
+	[[ "$output" == "qemu-"*" 2 "?* ]]
+	caisson rm -f where
+}
+
 @test "inspect says how it ended" {
 	caisson run --name short busybox sh -c 'exit 3' || true
 	run caisson inspect short
