@@ -211,15 +211,34 @@ static void undo(struct execution *execution)
     forget(execution);
 }
 
-static struct error *lost(struct execution *execution)
+/* With what the bundle adds; NULL where the container was removed. */
+static struct record *read_record(const struct execution *execution)
 {
-    _cleanup_record_ struct record *record = NULL;
+    struct record *record = NULL;
 
     error_free(record_load(execution->directories, execution->id, &record));
     if (record)
         lifecycle_read_bundle(execution->directories, record);
-    return error_new(ERROR_UNAVAILABLE, "the container ended under the process%s%s",
-        record && record->reason ? ": " : "", record && record->reason ? record->reason : "");
+    return record;
+}
+
+static struct error *lost(const struct record *record)
+{
+    const char *reason = record ? record->reason : NULL;
+
+    return error_new(ERROR_UNAVAILABLE, "the container ended under the process%s%s", reason ? ": " : "",
+        reason ? reason : "");
+}
+
+/* A machine that is lost takes all its processes with SIGKILL, and leaves word why. */
+static void tell_loss(const struct execution *execution)
+{
+    _cleanup_record_ struct record *record = read_record(execution);
+
+    if (record && !record->reason)
+        return;
+    _cleanup_error_ struct error *error = lost(record);
+    complain(error);
 }
 
 static struct error *stay_attached(struct execution *execution, int *ret_code)
@@ -231,13 +250,17 @@ static struct error *stay_attached(struct execution *execution, int *ret_code)
         complain(result.failure);
         error_free(result.failure);
     }
-    if (result.end == ATTACH_LOST)
-        return lost(execution);
+    if (result.end == ATTACH_LOST) {
+        _cleanup_record_ struct record *record = read_record(execution);
+        return lost(record);
+    }
     if (result.end == ATTACH_DETACHED) {
         *ret_code = 0;
         return attach_leave_log_keeper(execution->fifos, "/dev/null");
     }
     *ret_code = (int)result.exit.status;
+    if (*ret_code == EXIT_SIGNALLED + SIGKILL)
+        tell_loss(execution);
     forget(execution);
     return NULL;
 }
