@@ -41,6 +41,20 @@ ends_with() {
 	ends_with 137
 }
 
+@test "QEMU is killed under a detached container and an exec in it" {
+	caisson run -d --name lost busybox sleep 1000 >/dev/null
+	caisson exec lost sh -c 'echo up; sleep 1000' >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" 3>&- &
+	front=$!
+	wait_for_line "$BATS_TEST_TMPDIR/out" up
+	kill -9 $(pgrep -f qemu-system-)
+	ends_with 137
+	run caisson wait lost
+	[ "$output" = 137 ]
+	run caisson inspect lost
+	jq -e '.[0].State | .ExitCode == 137 and (.Error | test("virtual machine"))' <<<"$output" >/dev/null
+	caisson rm lost
+}
+
 @test "the guest's kernel panics" {
 	start_sleeper --name victim --cap-add SYS_ADMIN --cap-add SYS_BOOT --security-opt seccomp=unconfined
 	caisson exec victim sh -c 'mount -o remount,rw /proc/sysrq-trigger 2>/dev/null; mount -t proc proc /tmp && echo c >/tmp/sysrq-trigger' || true

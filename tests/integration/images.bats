@@ -288,3 +288,56 @@ temporary_files() {
 	expect_output 127.0.0.1:1/tool
 	[ -z "$(temporary_files)" ]
 }
+
+# serve_registry: the layout as team/tool:1 in a registry at 127.0.0.1:18095, read-only and without log-in; its
+# pid is in $registry.
+serve_registry() {
+	local answer=$BATS_TEST_TMPDIR/answer
+	ip link set lo up
+	printf 'layout=%q\n' "$layout" | cat - /dev/fd/3 >"$answer" 3<<-'END'
+		IFS=' ' read -r method path _
+		while IFS= read -r header && [ "${header%$'\r'}" ]; do :; done
+		manifest=$(jq -r '.manifests[0].digest' "$layout/index.json")
+		type=application/octet-stream
+		case $path in
+		/v2/) file=$layout/oci-layout ;;
+		/v2/team/tool/manifests/1) file=$layout/blobs/${manifest/://} ;;
+		/v2/team/tool/manifests/sha256:* | /v2/team/tool/blobs/sha256:*) file=$layout/blobs/sha256/${path##*:} ;;
+		*) file=/none ;;
+		esac
+		[[ $path == */manifests/* ]] && type=application/vnd.oci.image.manifest.v1+json
+		if ! [ -f "$file" ]; then
+			printf 'HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+			exit
+		fi
+		printf 'HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %s\r\nConnection: close\r\n\r\n' \
+			"$type" "$(stat -c %s "$file")"
+		[ "$method" = HEAD ] || cat "$file"
+	END
+	socat TCP4-LISTEN:18095,bind=127.0.0.1,reuseaddr,fork EXEC:"bash $answer" 2>/dev/null 3>&- &
+	registry=$!
+	timeout 10 bash -c 'until : </dev/tcp/127.0.0.1/18095; do :; done' 2>/dev/null
+}
+
+@test "from a registry, and what it does not have" {
+	own_store
+	make_layout
+	serve_registry
+	run caisson pull --tls-verify false 127.0.0.1:18095/team/tool:1
+	expect_status 0
+	run caisson run --rm --pull never 127.0.0.1:18095/team/tool:1 echo pulled
+	expect_status 0
+	[ "$output" = pulled ]
+	run caisson pull --tls-verify false 127.0.0.1:18095/team/tool:2
+	[ "$status" -ne 0 ]
+	expect_one_sentence
+	# Two at once: one transfer, both have it.
+	caisson rmi 127.0.0.1:18095/team/tool:1
+	caisson pull --quiet --tls-verify false 127.0.0.1:18095/team/tool:1 >"$BATS_TEST_TMPDIR/first" 3>&- &
+	first=$!
+	caisson pull --quiet --tls-verify false 127.0.0.1:18095/team/tool:1 >"$BATS_TEST_TMPDIR/second" 3>&-
+	wait "$first"
+	cmp "$BATS_TEST_TMPDIR/first" "$BATS_TEST_TMPDIR/second"
+	kill "$registry"
+	[ -z "$(temporary_files)" ]
+}

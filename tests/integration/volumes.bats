@@ -50,3 +50,28 @@ load helpers
 	[ "$status" -ne 0 ]
 	[[ "$output" != *secret$'\n'* ]]
 }
+
+@test "a named volume outlives its container, an anonymous one does not" {
+	caisson run --rm -v keep:/data busybox sh -c 'echo kept >/data/file'
+	run caisson run --rm --mount type=volume,source=keep,target=/data busybox cat /data/file
+	expect_status 0
+	[ "$output" = kept ]
+	caisson run --rm -v /data busybox sh -c 'echo x >/data/file'
+	[ "$(find "$CAISSON_DATA/volumes" -mindepth 1 -maxdepth 1 | wc -l)" = 1 ]
+}
+
+@test "owners, modes and links are the host's" {
+	mkdir "$BATS_TEST_TMPDIR/d"
+	caisson run --rm -v "$BATS_TEST_TMPDIR/d:/d" busybox sh -c \
+		'cd /d; echo 1 >a; chown 12:34 a; chmod 640 a; ln a b; ln -s a c; mkdir -m 1777 t; mkfifo f'
+	cd "$BATS_TEST_TMPDIR/d"
+	run stat -c '%n %u:%g %a %h %F' a b c t f
+	diff -u - <(echo "$output") <<-'END'
+		a 12:34 640 2 regular file
+		b 12:34 640 2 regular file
+		c 0:0 777 1 symbolic link
+		t 0:0 1777 2 directory
+		f 0:0 644 1 fifo
+	END
+	[ "$(readlink c)" = a ]
+}
