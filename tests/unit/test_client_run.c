@@ -317,25 +317,6 @@ static int stand_up(struct person *person)
     }
 #define WORD(text) ((char[]){text})
 
-static void test_a_terminal(void **state)
-{
-    const struct winsize size = {.ws_row = 20, .ws_col = 70};
-    struct person person;
-
-    sit_down(&person,
-        WORDS(WORD("run"), WORD("--rm"), WORD("-it"), WORD("test"), WORD("sh"), WORD("-c"),
-            WORD("until stty size | grep '33 101'; do sleep 0.02; done; trap 'stty size' WINCH; "
-                 "trap 'exit 6' INT; echo ready; read x; echo got $x; while :; do sleep 0.02; done")));
-    see(&person, "33 101");
-    see(&person, "ready");
-    type(&person, "one\r");
-    see(&person, "got one");
-    assert_int_equal(ioctl(person.terminal, TIOCSWINSZ, &size), 0);
-    see(&person, "20 70");
-    type(&person, "\003");
-    assert_int_equal(stand_up(&person), 6);
-}
-
 static void test_ctrl_c_is_a_byte(void **state)
 {
     struct person person;
@@ -401,7 +382,6 @@ int main(void)
         cmocka_unit_test(test_shims_that_fail),
         cmocka_unit_test(test_an_interrupted_start_is_undone),
         cmocka_unit_test(test_what_a_power_cut_left_is_swept),
-        cmocka_unit_test(test_a_terminal),
         cmocka_unit_test(test_ctrl_c_is_a_byte),
         cmocka_unit_test(test_keys_detach),
         cmocka_unit_test(test_a_terminal_that_goes_away),
