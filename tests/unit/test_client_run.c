@@ -281,7 +281,9 @@ static void sit_down(struct person *person, char *const *arguments)
 
 static void see(struct person *person, const char *text)
 {
-    while (!strstr(person->seen, text)) {
+    const char *found;
+
+    while (!(found = strstr(person->seen, text))) {
         ssize_t count =
             read(person->terminal, person->seen + person->length, sizeof(person->seen) - 1 - person->length);
         if (count <= 0)
@@ -289,8 +291,10 @@ static void see(struct person *person, const char *text)
         person->length += (size_t)count;
         person->seen[person->length] = '\0';
     }
-    person->length = 0;
-    memset(person->seen, 0, sizeof(person->seen));
+    /* What comes after it may have come with it, and is for the next look. */
+    const char *rest = found + strlen(text);
+    person->length -= (size_t)(rest - person->seen);
+    memmove(person->seen, rest, person->length + 1);
 }
 
 static void type(struct person *person, const char *keys)
@@ -316,6 +320,25 @@ static int stand_up(struct person *person)
         (char[]){"caisson"}, __VA_ARGS__, NULL \
     }
 #define WORD(text) ((char[]){text})
+
+static void test_a_terminal(void **state)
+{
+    const struct winsize size = {.ws_row = 20, .ws_col = 70};
+    struct person person;
+
+    sit_down(&person,
+        WORDS(WORD("run"), WORD("--rm"), WORD("-it"), WORD("test"), WORD("sh"), WORD("-c"),
+            WORD("until stty size | grep '33 101'; do sleep 0.02; done; trap 'stty size' WINCH; "
+                 "trap 'exit 6' INT; echo ready; read x; echo got $x; while :; do sleep 0.02; done")));
+    see(&person, "33 101");
+    see(&person, "ready");
+    type(&person, "one\r");
+    see(&person, "got one");
+    assert_int_equal(ioctl(person.terminal, TIOCSWINSZ, &size), 0);
+    see(&person, "20 70");
+    type(&person, "\003");
+    assert_int_equal(stand_up(&person), 6);
+}
 
 static void test_ctrl_c_is_a_byte(void **state)
 {
@@ -382,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_shims_that_fail),
         cmocka_unit_test(test_an_interrupted_start_is_undone),
         cmocka_unit_test(test_what_a_power_cut_left_is_swept),
+        cmocka_unit_test(test_a_terminal),
         cmocka_unit_test(test_ctrl_c_is_a_byte),
         cmocka_unit_test(test_keys_detach),
         cmocka_unit_test(test_a_terminal_that_goes_away),
