@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/suggest.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,7 +52,3 @@ struct error *options_parse(const struct option *table, char **arguments, bool s
     char ***ret_rest, bool *ret_help);
 /* Frees the lists. */
 void options_release(const struct option *table, void *settings);
-
-/* The name in the list that is nearest to the text, or NULL where none is near. `next` gives the names one by
-   one and NULL at their end. */
-const char *suggest(const char *text, const char *(*next)(const void *list, size_t index), const void *list);
