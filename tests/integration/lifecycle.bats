@@ -74,7 +74,7 @@ load helpers
 	run caisson exec clock true
 	[ "$status" -ne 0 ]
 	caisson unpause clock
-	run caisson exec clock cat /t
+	run caisson exec clock sh -c 'old=$(cat /t); until [ -s /t ] && [ "$(cat /t)" != "$old" ]; do :; done'
 	expect_status 0
 	caisson rm -f clock
 }
