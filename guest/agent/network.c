@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/network.h"
 
-#include "agent/netlink.h"
 #include "agent/network_link.h"
+#include "netlink/netlink.h"
 
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>

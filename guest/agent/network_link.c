@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/network_link.h"
 
-#include "agent/netlink.h"
+#include "netlink/netlink.h"
 
 #include <string.h>
 

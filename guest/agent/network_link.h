@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "agent/address.h"
+#include "netlink/address.h"
 
 #include <net/if.h>
 #include <stdbool.h>

@@ -4,7 +4,7 @@
  */
 #include "agent_world.h"
 
-#include "agent/address.h"
+#include "netlink/address.h"
 
 #include <linux/if_tun.h>
 #include <net/if.h>

@@ -2,7 +2,7 @@
 /*
  * Requests to the kernel's routing socket (rtnetlink(7)), built and read with bounds checked. The
  * distribution's libnl would add 490 KB to the static agent, mostly the resolver of its address parser; this
- * is what of it the agent needs.
+ * is what of it the agent, and the host's side of its network, need.
  */
 #pragma once
 
@@ -36,8 +36,12 @@ void netlink_end_nested(struct netlink_request *request, struct rtattr *nested);
 /* Sends, and waits for the kernel's verdict, which is the error. */
 struct error *netlink_call(int fd, struct netlink_request *request);
 
-/* One object of a dump. */
+/* One object of an answer. */
 typedef struct error *netlink_each(void *context, const struct nlmsghdr *message);
+/* Calls for every object in the bytes of one answer, until the kernel's verdict: *ret_done, and it is the
+   error. Lengths are checked; DATA_LOSS where they are wrong. */
+struct error *netlink_walk(
+    const uint8_t *bytes, size_t length, netlink_each *each, void *context, bool *ret_done);
 /* Sends a request with NLM_F_DUMP and calls for every object of the answer. */
 struct error *netlink_dump(int fd, struct netlink_request *request, netlink_each *each, void *context);
 
@@ -57,5 +61,8 @@ struct netlink_attribute {
    DATA_LOSS for a message that is shorter than it says. The table has maximum + 1 entries. */
 struct error *netlink_attributes(
     const struct nlmsghdr *message, size_t body, size_t maximum, struct netlink_attribute *ret_table);
+/* The same of the attributes inside one. */
+void netlink_nested(
+    const struct netlink_attribute *nested, size_t maximum, struct netlink_attribute *ret_table);
 /* 0 for one that is missing or has another size. */
 uint32_t netlink_number(const struct netlink_attribute *attribute);

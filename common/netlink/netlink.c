@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/netlink.h"
+#include "netlink/netlink.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -124,12 +124,11 @@ static struct error *take(const struct nlmsghdr *message, netlink_each *each, vo
     }
 }
 
-/* Every message of one datagram. */
-static struct error *walk(
-    const uint8_t *buffer, size_t length, netlink_each *each, void *context, bool *ret_done)
+struct error *netlink_walk(
+    const uint8_t *bytes, size_t length, netlink_each *each, void *context, bool *ret_done)
 {
     for (size_t at = 0; at + NLMSG_HDRLEN <= length && !*ret_done;) {
-        const struct nlmsghdr *message = (const void *)(buffer + at);
+        const struct nlmsghdr *message = (const void *)(bytes + at);
         if (message->nlmsg_len < NLMSG_HDRLEN || message->nlmsg_len > length - at)
             return error_new(ERROR_DATA_LOSS, "the routing socket answered with half a message");
         TRY(take(message, each, context, ret_done));
@@ -145,7 +144,7 @@ static struct error *exchange(int fd, struct netlink_request *request, netlink_e
     for (bool done = false; !done;) {
         size_t length;
         TRY(receive(fd, buffer, &length));
-        TRY(walk(buffer, length, each, context, &done));
+        TRY(netlink_walk(buffer, length, each, context, &done));
     }
     return NULL;
 }
@@ -164,16 +163,13 @@ struct error *netlink_dump(int fd, struct netlink_request *request, netlink_each
 
 /* ---- reading ---- */
 
-struct error *netlink_attributes(
-    const struct nlmsghdr *message, size_t body, size_t maximum, struct netlink_attribute *ret_table)
+static void read_attributes(
+    const uint8_t *bytes, size_t length, size_t maximum, struct netlink_attribute *ret_table)
 {
-    size_t at = NLMSG_SPACE(body);
-    if (message->nlmsg_len < NLMSG_LENGTH(body))
-        return error_new(ERROR_DATA_LOSS, "the routing socket answered with half a message");
     memset(ret_table, 0, (maximum + 1) * sizeof(*ret_table));
-    while (at + RTA_LENGTH(0) <= message->nlmsg_len) {
-        const struct rtattr *attribute = (const void *)((const uint8_t *)message + at);
-        if (attribute->rta_len < RTA_LENGTH(0) || attribute->rta_len > message->nlmsg_len - at)
+    for (size_t at = 0; at + RTA_LENGTH(0) <= length;) {
+        const struct rtattr *attribute = (const void *)(bytes + at);
+        if (attribute->rta_len < RTA_LENGTH(0) || attribute->rta_len > length - at)
             break;
         size_t type = attribute->rta_type & NLA_TYPE_MASK;
         if (type <= maximum)
@@ -181,7 +177,23 @@ struct error *netlink_attributes(
                 (const uint8_t *)attribute + RTA_LENGTH(0), attribute->rta_len - RTA_LENGTH(0)};
         at += RTA_ALIGN(attribute->rta_len);
     }
+}
+
+struct error *netlink_attributes(
+    const struct nlmsghdr *message, size_t body, size_t maximum, struct netlink_attribute *ret_table)
+{
+    size_t at = NLMSG_SPACE(body);
+    if (message->nlmsg_len < NLMSG_LENGTH(body))
+        return error_new(ERROR_DATA_LOSS, "the routing socket answered with half a message");
+    size_t length = message->nlmsg_len > at ? message->nlmsg_len - at : 0;
+    read_attributes((const uint8_t *)message + at, length, maximum, ret_table);
     return NULL;
+}
+
+void netlink_nested(
+    const struct netlink_attribute *nested, size_t maximum, struct netlink_attribute *ret_table)
+{
+    read_attributes(nested->data, nested->length, maximum, ret_table);
 }
 
 uint32_t netlink_number(const struct netlink_attribute *attribute)

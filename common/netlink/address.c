@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/address.h"
+#include "netlink/address.h"
 
 #include "base/parse.h"
 
