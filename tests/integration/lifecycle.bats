@@ -3,7 +3,7 @@
 load helpers
 
 @test "detached: listed, executed in, logged, stopped, waited for, removed" {
-	id=$(caisson run -d --name web busybox sh -c 'echo started; trap "echo bye; exit 7" TERM; while :; do sleep 0.1; done')
+	id=$(caisson run -d --name web busybox sh -c 'trap "echo bye; exit 7" TERM; echo started; while :; do sleep 0.1; done')
 	[[ $id =~ ^[0-9a-f]{32}$ ]]
 	run caisson ps --format '{{.Names}} {{.Status}}'
 	expect_output "web"

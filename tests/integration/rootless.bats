@@ -43,7 +43,8 @@ teardown() {
 @test "input, exec, logs and stop" {
 	run bash -c "$(declare -f as_user); uid=$uid home=$home; echo through | as_user caisson run --rm -i busybox cat"
 	[ "$output" = through ]
-	as_user caisson run -d --name box busybox sh -c 'echo started; trap "exit 5" TERM; while :; do sleep 0.1; done' >/dev/null
+	id=$(as_user caisson run -d --name box busybox sh -c 'trap "exit 5" TERM; echo started; while :; do sleep 0.1; done')
+	wait_for_line "$CAISSON_DATA/containers/$id/log" started
 	run as_user caisson exec -u 1000 box id -u
 	expect_status 0
 	[ "$output" = 1000 ]
