@@ -29,6 +29,7 @@ void container_free(struct container *container)
     TAILQ_REMOVE(&container->sandbox->containers, container, entry);
     if (container->exec_patience)
         event_free(container->exec_patience);
+    container_storage_free(container->storage);
     free(container->id);
     free(container->bundle);
     free(container);

@@ -59,7 +59,9 @@ void creation_step_done(struct creation *creation, struct error *error);
 void creation_call_done(void *creation, struct error *error, const ProtobufCMessage *response);
 
 /* The steps that live in files of their own. */
-void creation_prepare_storage(struct creation *creation);
+void creation_make_storage(struct creation *creation);
 void creation_release_storage(struct creation *creation);
+void creation_add_storage(struct creation *creation);
+void creation_remove_storage(struct creation *creation);
 void creation_set_up_network(struct creation *creation);
 void creation_copy_files(struct creation *creation);

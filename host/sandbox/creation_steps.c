@@ -195,7 +195,8 @@ static struct error *make_container(struct creation *creation)
     struct sandbox *sandbox = creation->sandbox;
     const char *id = creation->container->id;
     TRY(stdio_connect(creation->process->stdio, sandbox_connect_stream, sandbox, &creation->ports));
-    guest_spec_rewrite(creation->spec, id, storage_rootfs_path(sandbox->storage), creation->mounts);
+    const struct container_storage *storage = creation->container->storage;
+    guest_spec_rewrite(creation->spec, id, container_storage_rootfs(storage), creation->mounts);
     Grpc__CreateContainerRequest request = GRPC__CREATE_CONTAINER_REQUEST__INIT;
     request.container_id = id;
     request.exec_id = id;
@@ -203,7 +204,7 @@ static struct error *make_container(struct creation *creation)
     request.stdin_port = creation->ports.in;
     request.stdout_port = creation->ports.out;
     request.stderr_port = creation->ports.error;
-    const struct storage_mount *mounts = storage_rootfs_mounts(sandbox->storage, &request.n_storages);
+    const struct storage_mount *mounts = container_storage_mounts(storage, &request.n_storages);
     _cleanup_(creation_storages_free) Grpc__Storage **storages =
         creation_storages(mounts, request.n_storages);
     request.storages = storages;
@@ -233,10 +234,14 @@ static void remove_guest_container(struct creation *creation)
 const struct creation_step creation_steps[] = {
     {.name = "reading the configuration", .start = configure, .undo = forget_configuration},
     {.name = "opening the standard streams", .start = open_streams, .undo = close_streams},
-    {.name = "preparing the storage",
-        .mark = "storage ready",
-        .start = creation_prepare_storage,
+    {.name = "preparing the sandbox's storage",
+        .machine_only = true,
+        .start = creation_make_storage,
         .undo = creation_release_storage},
+    {.name = "preparing the container's storage",
+        .mark = "storage ready",
+        .start = creation_add_storage,
+        .undo = creation_remove_storage},
     {.name = "starting the virtual machine",
         .machine_only = true,
         .start = start_machine,

@@ -37,34 +37,38 @@ static void storage_lost(void *context, const struct error *reason)
     sandbox_storage_failed(context, reason);
 }
 
-static struct error *make_storage(struct creation *creation)
+/* ---- the sandbox's ---- */
+
+static struct error *make_storage(struct sandbox *sandbox)
 {
     static const struct storage_events events = {.failed = storage_lost};
-    struct sandbox *sandbox = creation->sandbox;
-    if (!creation->with_machine)
-        return error_new(ERROR_UNIMPLEMENTED, "disks and shares cannot be added to a machine that runs");
-    if (creation->rootfs_count != 1)
-        return error_new(ERROR_UNIMPLEMENTED,
-            "a root file system of %zu mounts is not supported, one image is", creation->rootfs_count);
-    struct storage_config config = {.name = sandbox->options.id,
+    const struct storage_config config = {.name = sandbox->options.id,
         .directory = sandbox->options.directory,
-        .container = creation->container->id,
-        .rootfs = creation->rootfs->source,
-        .rootfs_type = creation->rootfs->type,
-        .scratch_size = sandbox->settings->scratch_size,
         .scratch_directory = sandbox->options.scratch_directory};
-    _cleanup_free_ struct storage_bind *binds = list_binds(creation, &config.bind_count);
-    config.binds = binds;
     return storage_new(sandbox->base, &config, &events, sandbox, &sandbox->storage);
 }
+
+void creation_make_storage(struct creation *creation)
+{
+    creation_step_done(creation, make_storage(creation->sandbox));
+}
+
+void creation_release_storage(struct creation *creation)
+{
+    storage_free(TAKE_PTR(creation->sandbox->storage));
+    creation->sandbox->holds_data = false;
+}
+
+/* ---- the container's ---- */
 
 static void name_shared_mounts(struct creation *creation)
 {
     struct guest_mounts *mounts = creation->mounts;
+    const struct container_storage *storage = creation->container->storage;
     size_t bind = 0;
     for (size_t i = 0; i < mounts->count; i++)
         if (mounts->mounts[i].bind == GUEST_BIND_SHARE)
-            mounts->mounts[i].guest_source = must_copy(storage_bind_path(creation->sandbox->storage, bind++));
+            mounts->mounts[i].guest_source = must_copy(container_storage_bind_path(storage, bind++));
 }
 
 static void storage_ready(void *context, struct error *error)
@@ -75,21 +79,36 @@ static void storage_ready(void *context, struct error *error)
     creation_step_done(creation, error);
 }
 
-void creation_prepare_storage(struct creation *creation)
+/* The blocks of the root file system; the array is the caller's and borrows its strings. */
+static struct storage_source *list_rootfs(const struct creation *creation)
 {
-    struct error *error = make_storage(creation);
-    if (error)
-        creation_step_done(creation, error);
-    else
-        storage_start(creation->sandbox->storage, storage_ready, creation);
+    struct storage_source *sources = must_alloc_array(creation->rootfs_count + 1, sizeof(*sources));
+    for (size_t i = 0; i < creation->rootfs_count; i++) {
+        const struct sandbox_mount *mount = &creation->rootfs[i];
+        sources[i] = (struct storage_source){.type = mount->type,
+            .source = mount->source,
+            .options = mount->options,
+            .option_count = mount->option_count};
+    }
+    return sources;
 }
 
-void creation_release_storage(struct creation *creation)
+void creation_add_storage(struct creation *creation)
 {
-    if (!creation->with_machine)
-        return;
-    storage_free(TAKE_PTR(creation->sandbox->storage));
-    creation->sandbox->holds_data = false;
+    struct sandbox *sandbox = creation->sandbox;
+    _cleanup_free_ struct storage_source *rootfs = list_rootfs(creation);
+    struct container_storage_config config = {.container = creation->container->id,
+        .rootfs = rootfs,
+        .rootfs_count = creation->rootfs_count,
+        .scratch_size = sandbox->settings->scratch_size};
+    _cleanup_free_ struct storage_bind *binds = list_binds(creation, &config.bind_count);
+    config.binds = binds;
+    storage_add(sandbox->storage, &config, storage_ready, creation, &creation->container->storage);
+}
+
+void creation_remove_storage(struct creation *creation)
+{
+    container_storage_free(TAKE_PTR(creation->container->storage));
 }
 
 /* ---- what the agent is told ---- */

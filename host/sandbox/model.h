@@ -44,6 +44,7 @@ struct container {
     struct sandbox *sandbox;
     char *id;
     char *bundle;
+    struct container_storage *storage;
     TAILQ_HEAD(process_list, process) processes; /* init first */
     struct event *exec_patience;                 /* armed when init has ended before its execs */
     bool out_of_memory;

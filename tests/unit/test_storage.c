@@ -25,7 +25,10 @@ struct fixture {
     char *directory;
     char *image;
     struct storage_config config;
+    struct storage_source rootfs;
+    struct container_storage_config box;
     struct storage *storage;
+    struct container_storage *container;
     struct hv *hv;
     struct error *error;
     bool done;
@@ -70,10 +73,13 @@ static int set_up(void **state)
     fixture->config = (struct storage_config){
         .name = "test",
         .directory = fixture->directory,
-        .container = "box",
-        .rootfs = fixture->image,
-        .rootfs_type = "erofs",
         .scratch_directory = fixture->directory,
+    };
+    fixture->rootfs = (struct storage_source){.type = "erofs", .source = fixture->image};
+    fixture->box = (struct container_storage_config){
+        .container = "box",
+        .rootfs = &fixture->rootfs,
+        .rootfs_count = 1,
     };
     *state = fixture;
     return 0;
@@ -94,6 +100,7 @@ static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
     hv_free(fixture->hv);
+    container_storage_free(fixture->container);
     storage_free(fixture->storage);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
     assert_nothing_new(fixture);
@@ -113,12 +120,6 @@ static void on_server_failed(void *context, const struct error *reason)
     fixture->failure = must_copy(error_message(reason));
 }
 
-static struct error *new_storage(struct fixture *fixture)
-{
-    static const struct storage_events events = {on_server_failed};
-    return storage_new(fixture->base, &fixture->config, &events, fixture, &fixture->storage);
-}
-
 static void on_done(void *context, struct error *error)
 {
     struct fixture *fixture = context;
@@ -133,12 +134,29 @@ static void wait_done(struct fixture *fixture)
     fixture->done = false;
 }
 
+/* Begins to add the container to a storage, which is made where there is none. */
+static void begin_adding(struct fixture *fixture)
+{
+    static const struct storage_events events = {on_server_failed};
+    if (!fixture->storage)
+        assert_ok(storage_new(fixture->base, &fixture->config, &events, fixture, &fixture->storage));
+    storage_add(fixture->storage, &fixture->box, on_done, fixture, &fixture->container);
+}
+
+/* The error is the caller's; the container is gone after one. */
+static struct error *add_container(struct fixture *fixture)
+{
+    begin_adding(fixture);
+    wait_done(fixture);
+    struct error *error = TAKE_PTR(fixture->error);
+    if (error)
+        container_storage_free(TAKE_PTR(fixture->container));
+    return error;
+}
+
 static void start_storage(struct fixture *fixture)
 {
-    assert_ok(new_storage(fixture));
-    storage_start(fixture->storage, on_done, fixture);
-    wait_done(fixture);
-    assert_ok(fixture->error);
+    assert_ok(add_container(fixture));
 }
 
 static void on_stopped(void *context, const struct error *reason)
@@ -214,12 +232,12 @@ static void test_image_alone(void **state)
     assert_int_equal(count, 0);
     storage_sandbox_mounts(fixture->storage, &count);
     assert_int_equal(count, 0);
-    const struct storage_mount *mounts = storage_rootfs_mounts(fixture->storage, &count);
+    const struct storage_mount *mounts = container_storage_mounts(fixture->container, &count);
     assert_int_equal(count, 3);
     assert_string_equal(mounts[0].mount_point, "/run/kata-containers/box/lower");
     assert_string_equal(mounts[1].fstype, "tmpfs");
     assert_string_equal(mounts[2].options[0], "lowerdir=/run/kata-containers/box/lower");
-    assert_string_equal(storage_rootfs_path(fixture->storage), "/run/kata-containers/box/rootfs");
+    assert_string_equal(container_storage_rootfs(fixture->container), "/run/kata-containers/box/rootfs");
     assert_int_equal(storage_process(fixture->storage), 0);
 }
 
@@ -227,15 +245,15 @@ static void test_missing_sources_are_named(void **state)
 {
     struct fixture *fixture = *state;
     const struct storage_bind bind = {.source = "/nonexistent/data"};
-    fixture->config.binds = &bind;
-    fixture->config.bind_count = 1;
-    _cleanup_error_ struct error *error = new_storage(fixture);
+    fixture->box.binds = &bind;
+    fixture->box.bind_count = 1;
+    _cleanup_error_ struct error *error = add_container(fixture);
     assert_int_equal(error_code(error), ERROR_NOT_FOUND);
     assert_non_null(strstr(error_message(error), "/nonexistent/data"));
 
-    fixture->config.bind_count = 0;
-    fixture->config.rootfs = "/nonexistent/image";
-    _cleanup_error_ struct error *no_image = new_storage(fixture);
+    fixture->box.bind_count = 0;
+    fixture->rootfs.source = "/nonexistent/image";
+    _cleanup_error_ struct error *no_image = add_container(fixture);
     assert_int_equal(error_code(no_image), ERROR_NOT_FOUND);
     assert_non_null(strstr(error_message(no_image), "/nonexistent/image"));
 }
@@ -243,15 +261,15 @@ static void test_missing_sources_are_named(void **state)
 static void test_unknown_type_is_refused(void **state)
 {
     struct fixture *fixture = *state;
-    fixture->config.rootfs_type = "ntfs";
-    _cleanup_error_ struct error *error = new_storage(fixture);
+    fixture->rootfs.type = "ntfs";
+    _cleanup_error_ struct error *error = add_container(fixture);
     assert_int_equal(error_code(error), ERROR_UNIMPLEMENTED);
 }
 
 static void test_scratch_is_sparse_and_nameless(void **state)
 {
     struct fixture *fixture = *state;
-    fixture->config.scratch_size = UINT64_C(2) << 30;
+    fixture->box.scratch_size = UINT64_C(2) << 30;
     start_storage(fixture);
     size_t count;
     const struct hv_disk *disks = storage_disks(fixture->storage, &count);
@@ -262,35 +280,29 @@ static void test_scratch_is_sparse_and_nameless(void **state)
     assert_int_equal(status.st_size, UINT64_C(2) << 30);
     assert_int_equal(status.st_nlink, 0);
     assert_true(status.st_blocks * 512 < 8 << 20);
-    assert_string_equal(storage_rootfs_mounts(fixture->storage, &count)[1].source, "/dev/vdb");
+    assert_string_equal(container_storage_mounts(fixture->container, &count)[1].source, "/dev/vdb");
 }
 
 static void test_scratch_without_room(void **state)
 {
     struct fixture *fixture = *state;
-    fixture->config.scratch_size = 4096;
-    assert_ok(new_storage(fixture));
-    storage_start(fixture->storage, on_done, fixture);
-    wait_done(fixture);
-    assert_int_equal(error_code(fixture->error), ERROR_INVALID_ARGUMENT);
+    fixture->box.scratch_size = 4096;
+    _cleanup_error_ struct error *small = add_container(fixture);
+    assert_int_equal(error_code(small), ERROR_INVALID_ARGUMENT);
     storage_free(TAKE_PTR(fixture->storage));
-    error_free(TAKE_PTR(fixture->error));
 
-    fixture->config.scratch_size = 1 << 30;
+    fixture->box.scratch_size = 1 << 30;
     fixture->config.scratch_directory = "/nonexistent";
-    assert_ok(new_storage(fixture));
-    storage_start(fixture->storage, on_done, fixture);
-    wait_done(fixture);
-    assert_int_equal(error_code(fixture->error), ERROR_NOT_FOUND);
+    _cleanup_error_ struct error *nowhere = add_container(fixture);
+    assert_int_equal(error_code(nowhere), ERROR_NOT_FOUND);
 }
 
 static void test_freed_while_making_scratch(void **state)
 {
     struct fixture *fixture = *state;
-    fixture->config.scratch_size = UINT64_C(2) << 30;
-    assert_ok(new_storage(fixture));
-    storage_start(fixture->storage, on_done, fixture);
-    storage_free(TAKE_PTR(fixture->storage));
+    fixture->box.scratch_size = UINT64_C(2) << 30;
+    begin_adding(fixture);
+    container_storage_free(TAKE_PTR(fixture->container));
     event_base_loop(fixture->base, EVLOOP_NONBLOCK);
     assert_false(fixture->done);
 }
@@ -298,7 +310,7 @@ static void test_freed_while_making_scratch(void **state)
 static void test_guest_writes_to_scratch(void **state)
 {
     struct fixture *fixture = *state;
-    fixture->config.scratch_size = UINT64_C(64) << 20;
+    fixture->box.scratch_size = UINT64_C(64) << 20;
     start_storage(fixture);
     start_machine(fixture);
     struct reading reading;
@@ -319,20 +331,21 @@ static void test_guest_sees_volumes(void **state)
     make_file(fixture, "single.txt", "333");
     make_file(fixture, "secret.txt", "4444");
     const struct storage_bind binds[] = {{writable, false}, {fixed, true}, {single, true}};
-    fixture->config.binds = binds;
-    fixture->config.bind_count = ARRAY_SIZE(binds);
+    fixture->box.binds = binds;
+    fixture->box.bind_count = ARRAY_SIZE(binds);
     start_storage(fixture);
-    assert_string_equal(storage_bind_path(fixture->storage, 0), "/run/kata-containers/shared/containers/0");
     assert_string_equal(
-        storage_bind_path(fixture->storage, 2), "/run/kata-containers/shared/containers/2/single.txt");
+        container_storage_bind_path(fixture->container, 0), "/run/kata-containers/shared/containers/box/0");
+    assert_string_equal(container_storage_bind_path(fixture->container, 2),
+        "/run/kata-containers/shared/containers/box/2/single.txt");
     start_machine(fixture);
     struct reading reading;
     ask_guest(fixture, 4, &reading);
-    assert_says(&reading, "/run/share/0/ writable");
-    assert_says(&reading, "/run/share/0/one uid=0 size=1");
-    assert_says(&reading, "/run/share/1/ Read-only file system");
-    assert_says(&reading, "/run/share/1/two uid=0 size=2");
-    assert_says(&reading, "/run/share/2/single.txt uid=0 size=3");
+    assert_says(&reading, "/run/share/box/0/ writable");
+    assert_says(&reading, "/run/share/box/0/one uid=0 size=1");
+    assert_says(&reading, "/run/share/box/1/ Read-only file system");
+    assert_says(&reading, "/run/share/box/1/two uid=0 size=2");
+    assert_says(&reading, "/run/share/box/2/single.txt uid=0 size=3");
     assert_null(strstr(reading.text, "secret"));
     _cleanup_free_ char *written = in_directory(fixture, "writable/from-guest");
     _cleanup_free_ char *text = NULL;
@@ -344,8 +357,8 @@ static void test_dead_server_is_told(void **state)
 {
     struct fixture *fixture = *state;
     const struct storage_bind bind = {fixture->directory, true};
-    fixture->config.binds = &bind;
-    fixture->config.bind_count = 1;
+    fixture->box.binds = &bind;
+    fixture->box.bind_count = 1;
     start_storage(fixture);
     assert_true(storage_process(fixture->storage) > 0);
     kill(storage_process(fixture->storage), SIGKILL);
