@@ -7,6 +7,8 @@
 bats_require_minimum_version 1.5.0
 : "${CAISSON_DIST:?set it to the assembled tree, BUILD/dist}"
 export PATH="$CAISSON_DIST/bin:$PATH"
+# shellcheck source=tests/integration/assertions.bash
+source "$BATS_TEST_DIRNAME/assertions.bash"
 
 # Every file has its own directories, and they must be empty of containers after each test.
 setup_file() {
@@ -45,30 +47,8 @@ nothing_left() {
 	[ -z "$left" ] || { echo "cgroups left: $left"; return 1; }
 }
 
-# shellcheck disable=SC2154 # bats sets status and output
-# expect_status N: of the last `run`.
-expect_status() {
-	[ "$status" -eq "$1" ] || { echo "status $status, not $1; output: $output"; return 1; }
-}
-
-# expect_output TEXT: somewhere in the output of the last `run`.
-expect_output() {
-	[[ "$output" == *"$1"* ]] || { echo "no \"$1\" in the output: $output"; return 1; }
-}
-
 # One sentence, from caisson, and nothing else.
 expect_one_sentence() {
 	[ "$(grep -c . <<<"$output")" -eq 1 ] && [[ "$output" == "caisson: "* ]] ||
 		{ echo "not one sentence: $output"; return 1; }
-}
-
-# wait_for_line FILE PATTERN: until a line of a growing file matches; at most 30 s.
-wait_for_line() {
-	local lines reader status=0
-	exec {lines}< <(exec tail -n +1 -s 0.05 -F "$1" 2>/dev/null 3>&-)
-	reader=$!
-	timeout 30 grep -q -m 1 -e "$2" <&"$lines" || status=$?
-	kill "$reader"
-	exec {lines}<&-
-	[ "$status" -eq 0 ] || { echo "no line \"$2\" in: $(cat "$1")"; return 1; }
 }

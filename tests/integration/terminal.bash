@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# A person at a terminal, played by expect.
+
+# dialogue: plays the Tcl on standard input. `await` fails the test where its pattern does not come, `finish`
+# waits for the end and fails where the exit code is another. The prompt of the container's shell is "/ # ".
+dialogue() {
+	local script=$BATS_TEST_TMPDIR/dialogue
+	cat - >"$script.body"
+	cat - "$script.body" >"$script" <<-'END'
+		set timeout 60
+		set stty_init "rows 33 columns 101"
+		set prompt "/ # "
+		proc fail {text} {
+			puts "\n$text"
+			exit 1
+		}
+		proc await {pattern} {
+			expect {
+				-re $pattern {}
+				timeout { fail "there was no \"$pattern\" in time" }
+				eof { fail "it ended without \"$pattern\"" }
+			}
+		}
+		proc finish {code} {
+			expect {
+				eof {}
+				timeout { fail "it did not end" }
+			}
+			set ended [lindex [wait] 3]
+			if {$ended != $code} { fail "it ended with $ended, not $code" }
+		}
+		# The size of the terminal that the spawned program has; the kernel tells it.
+		proc resize {rows columns} {
+			global spawn_out
+			exec stty rows $rows columns $columns <$spawn_out(slave,name)
+		}
+	END
+	run expect -f "$script" 3>&-
+	expect_status 0
+}
