@@ -38,9 +38,9 @@ static struct error *remove_sandbox(const struct shim_options *options, const ch
     _cleanup_places_ struct places *places = NULL;
     if (strcmp(sandbox_id, options->id) != 0)
         return NULL;
-    TRY(places_find(options->namespace, sandbox_id, &places));
+    TRY(places_find(options->address, options->namespace, sandbox_id, &places));
     TRY(instance_kill(places));
-    return tree_remove(places->sandbox);
+    return instance_remove(places);
 }
 
 static struct error *print_response(void)

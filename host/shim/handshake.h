@@ -23,3 +23,5 @@ struct handshake handshake_parse(const uint8_t *bytes, size_t length, const stru
 #define HANDSHAKE_MILLISECONDS 1000
 struct handshake handshake_read(int fd, const struct shim_options *options);
 void handshake_clear(struct handshake *handshake);
+
+#define _cleanup_handshake_ __attribute__((cleanup(handshake_clear)))

@@ -78,11 +78,12 @@ static char *guest_file(const char *variable, const char *prefix, const char *na
     return given ? must_copy(given) : must_printf("%s/lib/caisson/%s", prefix, name);
 }
 
-struct error *places_find(const char *namespace, const char *sandbox_id, struct places **ret_places)
+struct error *places_find(
+    const char *address, const char *namespace, const char *sandbox_id, struct places **ret_places)
 {
     _cleanup_places_ struct places *places = must_new(struct places);
     _cleanup_free_ char *state = state_directory();
-    _cleanup_free_ char *name = must_printf("%s/%s", namespace, sandbox_id);
+    _cleanup_free_ char *name = must_printf("%s\n%s\n%s", address, namespace, sandbox_id);
     _cleanup_free_ char *prefix = NULL;
     TRY(data_directory(&places->data));
     TRY(program_prefix(&prefix));

@@ -2,12 +2,15 @@
 /*
  * Where the shim's files are.
  *
- *   state     $CAISSON_STATE, else /run/caisson (root), else $XDG_RUNTIME_DIR/caisson, else /tmp/caisson-UID
- *   data      $CAISSON_DATA, else /var/lib/caisson (root), else $XDG_DATA_HOME/caisson,
- * ~/.local/share/caisson sandbox   STATE/sandboxes/HASH of namespace and sandbox id: a unix socket's path
- * must be short shim.sock  the Task service lock       held (flock) while the shim lives, with its pid as the
- * text kernel    $CAISSON_KERNEL, else lib/caisson/vmlinux beside the program's bin initrd $CAISSON_INITRD,
- * else lib/caisson/initrd there
+ *   state      $CAISSON_STATE, else /run/caisson (root), else $XDG_RUNTIME_DIR/caisson, else /tmp/caisson-UID
+ *   data       $CAISSON_DATA, else /var/lib/caisson (root), else $XDG_DATA_HOME/caisson,
+ *              else ~/.local/share/caisson
+ *   sandbox    STATE/sandboxes/HASH, of who started it (the address of containerd: there may be several with
+ *              the same names), namespace and sandbox id. A hash, because a unix socket's path must be short.
+ *   shim.sock  there, the Task service
+ *   lock       there, held (flock) while the shim lives, with its pid as the text
+ *   kernel     $CAISSON_KERNEL, else lib/caisson/vmlinux beside the program's bin
+ *   initrd     $CAISSON_INITRD, else lib/caisson/initrd there
  */
 #pragma once
 
@@ -23,7 +26,8 @@ struct places {
 };
 
 /* Names them; makes nothing. FAILED_PRECONDITION where an environment names no place. */
-struct error *places_find(const char *namespace, const char *sandbox_id, struct places **ret_places);
+struct error *places_find(
+    const char *address, const char *namespace, const char *sandbox_id, struct places **ret_places);
 /* Makes the sandbox's directory, private, and the data directory. */
 struct error *places_make(const struct places *places);
 /* Takes NULL. */

@@ -109,7 +109,7 @@ struct error *shim_new(
     struct sandbox_options options = sandbox_options(config);
     struct publisher_options events = {.namespace = config->options->namespace,
         .ttrpc_address = config->ttrpc_address,
-        .publish_binary = config->options->publish_binary,
+        .publish_binary = config->publish_binary,
         .binary_address = config->options->address};
     shim->base = base;
     shim->publisher = publisher_new(base, &events);

@@ -35,7 +35,8 @@ struct shim {
 struct shim_config {
     const struct shim_options *options;
     const struct places *places;
-    const char *ttrpc_address; /* of containerd's events; NULL: none */
+    const char *ttrpc_address;  /* of containerd's events; NULL or "": none */
+    const char *publish_binary; /* for events where there is no such service; NULL or "": none */
     sandbox_choose *choose;
 };
 

@@ -141,7 +141,7 @@ static int set_up(void **state)
         return -1;
     setenv("CAISSON_STATE", fixture->directory, 1);
     setenv("CAISSON_DATA", fixture->directory, 1);
-    assert_ok(places_find("ns", "box", &fixture->places));
+    assert_ok(places_find("/run/one.sock", "ns", "box", &fixture->places));
     assert_ok(places_make(fixture->places));
     *state = fixture;
     return 0;
@@ -160,9 +160,12 @@ static void test_places_differ(void **state)
 {
     const struct fixture *fixture = *state;
     _cleanup_places_ struct places *other = NULL;
-    assert_ok(places_find("ns", "box2", &other));
+    _cleanup_places_ struct places *elsewhere = NULL;
+    assert_ok(places_find("/run/one.sock", "ns", "box2", &other));
     assert_string_not_equal(other->socket, fixture->places->socket);
     assert_true(strlen(other->socket) - strlen(fixture->directory) < 60);
+    assert_ok(places_find("/run/other.sock", "ns", "box", &elsewhere));
+    assert_string_not_equal(elsewhere->socket, fixture->places->socket);
 }
 
 static void test_sandbox_of_a_pod(void **state)
