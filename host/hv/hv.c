@@ -36,6 +36,27 @@ void hv_resume(struct hv *hv, hv_done *done, void *context)
     hv->ops->resume(hv, done, context);
 }
 
+void hv_attach_disk(struct hv *hv, const struct hv_disk *disk, hv_attached *done, void *context)
+{
+    if (hv->ops->capabilities & HV_ATTACH_DISK)
+        hv->ops->attach_disk(hv, disk, done, context);
+    else
+        done(context, error_new(ERROR_UNIMPLEMENTED, "%s takes no disks while it runs", hv->ops->name), NULL);
+}
+
+void hv_detach_disk(struct hv *hv, const char *address, hv_done *done, void *context)
+{
+    if (hv->ops->capabilities & HV_ATTACH_DISK)
+        hv->ops->detach_disk(hv, address, done, context);
+    else
+        done(context, error_new(ERROR_UNIMPLEMENTED, "%s takes no disks while it runs", hv->ops->name));
+}
+
+uint64_t hv_memory_address(const struct hv *hv, uint64_t offset)
+{
+    return hv->ops->memory_address(hv, offset);
+}
+
 struct error *hv_connect(struct hv *hv, uint32_t port, int *ret_fd, uint32_t *ret_host_port)
 {
     return hv->ops->connect(hv, port, ret_fd, ret_host_port);

@@ -22,10 +22,11 @@
 enum hv_capability {
     HV_PAUSE = 1u << 0,
     HV_SNAPSHOT = 1u << 1,     /* save and restore */
-    HV_ATTACH_DISK = 1u << 2,  /* disks while running */
+    HV_ATTACH_DISK = 1u << 2,  /* disks while running, where hv_config.hot_disks asked for it */
     HV_SHARE = 1u << 3,        /* virtio-fs */
     HV_USER_NETWORK = 1u << 4, /* outgoing connections and published ports without privileges */
     HV_TAP = 1u << 5,
+    HV_GROW = 1u << 6, /* memory_max and vcpus_max */
 };
 
 /* The guest sees disks as /dev/vda, /dev/vdb, ... in this order. A read-only image may be used by any number
@@ -68,6 +69,18 @@ struct hv_config {
     const char *append; /* more kernel parameters, or NULL */
     unsigned vcpus;
     uint64_t memory; /* bytes */
+    /*
+     * What the machine can grow to while it runs (HV_GROW); 0, or no more than the above: it stays as it is.
+     * Until it has grown, the rest costs the host next to nothing. The growth itself is the guest's doing:
+     *   memory  MemHotplugByProbe with hv_memory_address of each further block. Where memory_max is the
+     *           larger one, both are rounded up to whole blocks of HV_MEMORY_BLOCK bytes, and the guest
+     *           starts with the first `memory` bytes.
+     *   vCPUs   OnlineCPUMem with nb_cpus, the number of further ones, and cpu_only. Emulated machines pay
+     *           for a second processor with slower atomic operations, so ask for it only where it may come.
+     */
+    unsigned vcpus_max;
+    uint64_t memory_max;
+    bool hot_disks; /* disks can come and go while it runs (HV_ATTACH_DISK); costs a controller */
     const struct hv_disk *disks;
     size_t disk_count;
     const struct hv_share *shares;
@@ -88,6 +101,17 @@ struct hv_events {
 /* error NULL on success; otherwise owned by the callee. */
 typedef void hv_done(void *context, struct error *error);
 
+/* The unit in which a guest's memory grows: a section of Linux's memory map on x86-64. */
+#define HV_MEMORY_BLOCK (UINT64_C(128) << 20)
+
+/* Disks that one machine can have attached at a time. */
+#define HV_HOT_DISKS_MAX 64
+
+/* error NULL: the machine has the disk, and its guest is being told. The address ("7:0": SCSI target and
+   unit) is borrowed: it is the `source` of the agent's storage driver "scsi", which waits for the device, and
+   names the disk to hv_detach_disk. Otherwise the error is owned by the callee and the address is NULL. */
+typedef void hv_attached(void *context, struct error *error, const char *address);
+
 /* When the phases of a start were reached, in microseconds since hv_start; 0: not yet. */
 struct hv_timings {
     uint64_t spawned; /* the hypervisor's process runs */
@@ -104,6 +128,9 @@ struct hv_ops {
     void (*start)(struct hv *hv, hv_done *done, void *context);
     void (*pause)(struct hv *hv, hv_done *done, void *context);
     void (*resume)(struct hv *hv, hv_done *done, void *context);
+    void (*attach_disk)(struct hv *hv, const struct hv_disk *disk, hv_attached *done, void *context);
+    void (*detach_disk)(struct hv *hv, const char *address, hv_done *done, void *context);
+    uint64_t (*memory_address)(const struct hv *hv, uint64_t offset);
     struct error *(*connect)(struct hv *hv, uint32_t port, int *ret_fd, uint32_t *ret_host_port);
     void (*stop)(struct hv *hv);
     pid_t (*process)(const struct hv *hv);
@@ -127,6 +154,17 @@ struct error *hv_new(const struct hv_ops *ops, struct event_base *base, const st
 void hv_start(struct hv *hv, hv_done *done, void *context);
 void hv_pause(struct hv *hv, hv_done *done, void *context);
 void hv_resume(struct hv *hv, hv_done *done, void *context);
+/* Gives the running or paused machine another disk; the descriptor or path is used before this returns.
+   UNIMPLEMENTED without HV_ATTACH_DISK, FAILED_PRECONDITION without hot_disks or when it does not run,
+   RESOURCE_EXHAUSTED beyond HV_HOT_DISKS_MAX. `done` may be called before this returns; it is called once,
+   with ABORTED when the machine ends first, and not at all after hv_free. */
+void hv_attach_disk(struct hv *hv, const struct hv_disk *disk, hv_attached *done, void *context);
+/* Takes it away, whether the guest still uses it or not: have the agent unmount it first. When `done` is
+   called, the image is closed. NOT_FOUND for an address that is none. Otherwise as hv_attach_disk. */
+void hv_detach_disk(struct hv *hv, const char *address, hv_done *done, void *context);
+/* The guest's physical address of the byte at this offset of its memory: what MemHotplugByProbe wants for
+   offsets from the guest's current size on, one for each HV_MEMORY_BLOCK. */
+uint64_t hv_memory_address(const struct hv *hv, uint64_t offset);
 /* A connected stream socket to a port of the guest, after a successful start. ret_host_port (may be NULL) is
    the number by which the guest knows this connection. A port nobody listens on shows as end of file. */
 struct error *hv_connect(struct hv *hv, uint32_t port, int *ret_fd, uint32_t *ret_host_port);
