@@ -1,49 +1,70 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a sandbox is to be like: the io.caisson.* annotations of config.json, with defaults that follow from
- * the container's own limits.
+ * What a sandbox is to be like. Four layers, each over the one before:
  *
- *   io.caisson.hypervisor    auto, qemu-kvm, qemu-tcg
- *   io.caisson.vcpus         1 to SETTINGS_VCPUS_MAX; default: the CPU quota rounded up, else 1
- *   io.caisson.memory        bytes of the machine, or with a unit (512m); default: the memory limit plus
- *                            SETTINGS_MEMORY_OVERHEAD, else SETTINGS_MEMORY_DEFAULT
- *   io.caisson.scratch-size  bytes: writable layer on a sparse disk of this size; default: in guest memory
+ *   1. the built-in defaults and a class of the configuration file (config/config.h). The class is named by
+ *      the annotation io.caisson.class, else by the runtime's ConfigPath (FILE#CLASS), else it is [default];
+ *   2. annotations io.caisson.KEY, with the keys of a class (dashes count as underscores);
+ *   3. annotations of Kata's that have a counterpart (settings_annotations.c has the table);
+ *   4. the limits that the pod or the container has: a machine is made for them.
+ *
+ * Annotations come from whoever writes the pod. They count where the class's enable_annotations lists them;
+ * others are left aside with a remark. From Caisson's own command line, whose annotations are its user's
+ * options, all count, and these besides:
+ *
  *   io.caisson.network       none, user
  *   io.caisson.ports         [IP:]HOST:GUEST[/tcp|udp], comma-separated; an IPv6 address stands in brackets
  *   io.caisson.dns           name servers, comma-separated
- *   io.caisson.debug         true: verbose guest console
  */
 #pragma once
 
 #include "base/error.h"
+#include "config/class.h"
 #include "hv/hv.h"
 #include "proto/oci.pb-c.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SETTINGS_VCPUS_MAX 64
-#define SETTINGS_MEMORY_DEFAULT (512ull << 20)
-/* What kernel and agent need beside the container. */
-#define SETTINGS_MEMORY_OVERHEAD (64ull << 20)
+#define SETTINGS_VCPUS_MAX CLASS_VCPUS_MAX
+/* A limit below this still gets a machine of this size. */
 #define SETTINGS_MEMORY_MIN (128ull << 20)
-#define SETTINGS_MEMORY_MAX (1ull << 42)
+#define SETTINGS_MEMORY_MAX CLASS_MEMORY_MAX
 #define SETTINGS_PORTS_MAX 256
 
 struct settings {
-    char *hypervisor; /* "auto" or a name */
-    unsigned vcpus;
-    uint64_t memory;       /* bytes, a multiple of 1 MiB */
-    uint64_t scratch_size; /* bytes; 0: scratch in memory */
+    struct class *class;       /* after the annotations; what follows is borrowed from it */
+    const char *hypervisor;    /* "auto" or a name */
+    const char *kernel;        /* NULL: the installed one */
+    const char *initrd;        /* NULL: the installed one */
+    const char *kernel_params; /* NULL: none */
+    uint64_t scratch_size;     /* bytes; 0: scratch in memory */
+    bool guest_seccomp;
+    bool debug;
+    unsigned vcpus;      /* of the machine when it starts */
+    unsigned vcpus_max;  /* what it may grow to */
+    uint64_t memory;     /* bytes, a multiple of 1 MiB */
+    uint64_t memory_max; /* what it may grow to; a multiple of 1 MiB */
     enum hv_network_kind network;
     struct hv_port *ports; /* host_address owned */
     size_t port_count;
     char **dns;
-    bool debug;
+    char **remarks; /* sentences for the log: what was left aside, and why */
 };
 
-/* INVALID_ARGUMENT or OUT_OF_RANGE names the annotation and quotes its value. */
-struct error *settings_read(const Grpc__Spec *spec, struct settings **ret_settings);
+/* Borrowed during the call. */
+struct settings_source {
+    const Grpc__Spec *spec;  /* of the sandbox's first container */
+    const char *config_path; /* the runtime's ConfigPath; NULL or "": none */
+    bool trusted;            /* the annotations are those of Caisson's own command line */
+};
+
+/* Reads the configuration, finds the class and merges. INVALID_ARGUMENT or OUT_OF_RANGE names the annotation
+   and quotes its value, or names the file and the line. */
+struct error *settings_load(const struct settings_source *source, struct settings **ret_settings);
+/* The same with a class at hand, which stays the caller's. */
+struct error *settings_read(
+    const Grpc__Spec *spec, const struct class *class, bool trusted, struct settings **ret_settings);
 /* Takes NULL. */
 void settings_free(struct settings *settings);
 
