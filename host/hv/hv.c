@@ -15,6 +15,11 @@ const struct hv_ops *hv_by_name(const char *name)
     return NULL;
 }
 
+size_t hv_room(const struct hv_ops *ops, const struct hv_config *config)
+{
+    return ops->room ? ops->room(config) : 0;
+}
+
 struct error *hv_new(const struct hv_ops *ops, struct event_base *base, const struct hv_config *config,
     const struct hv_events *events, void *context, struct hv **ret_hv)
 {

@@ -25,8 +25,8 @@ enum hv_capability {
     HV_ATTACH_DISK = 1u << 2,  /* disks while running, where hv_config.hot_disks asked for it */
     HV_SHARE = 1u << 3,        /* virtio-fs */
     HV_USER_NETWORK = 1u << 4, /* outgoing connections and published ports without privileges */
-    HV_TAP = 1u << 5,
-    HV_GROW = 1u << 6, /* memory_max and vcpus_max */
+    HV_TAP = 1u << 5,          /* network cards on tap devices */
+    HV_GROW = 1u << 6,         /* memory_max and vcpus_max */
 };
 
 /* The guest sees disks as /dev/vda, /dev/vdb, ... in this order. A read-only image may be used by any number
@@ -52,12 +52,20 @@ struct hv_port {
     uint16_t guest_port;
 };
 
+/* A network card on a tap device, which the guest knows by its hardware address. */
+struct hv_nic {
+    int fd; /* of the tap, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR; duplicated, stays the caller's */
+    uint8_t mac[6];
+};
+
 /* With HV_NETWORK_USER the guest has 10.0.2.15/24, the gateway 10.0.2.2 and a name server at 10.0.2.3. */
 struct hv_network {
     enum hv_network_kind kind;
     const struct hv_port *ports;
     size_t port_count;
     uint8_t mac[6];
+    const struct hv_nic *nics; /* beside it */
+    size_t nic_count;
 };
 
 /* Borrowed during hv_new only. */
@@ -123,6 +131,7 @@ struct hv_timings {
 struct hv_ops {
     const char *name; /* "qemu-tcg", "qemu-kvm" */
     unsigned capabilities;
+    size_t (*room)(const struct hv_config *config);
     struct error *(*create)(struct event_base *base, const struct hv_config *config,
         const struct hv_events *events, void *context, struct hv **ret_hv);
     void (*start)(struct hv *hv, hv_done *done, void *context);
@@ -147,6 +156,8 @@ struct hv {
 /* The known hypervisors by name; NULL where there is none. */
 const struct hv_ops *hv_by_name(const char *name);
 
+/* How many more devices such a machine could have than the configuration asks for. */
+size_t hv_room(const struct hv_ops *ops, const struct hv_config *config);
 /* Checks the configuration and prepares; nothing runs yet. */
 struct error *hv_new(const struct hv_ops *ops, struct event_base *base, const struct hv_config *config,
     const struct hv_events *events, void *context, struct hv **ret_hv);

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "hv/console.h"
+#include "hv/qemu_arguments.h"
 #include "hv/qemu_failure.h"
 #include "hv/qemu_plan.h"
 #include "hv/qmp.h"
@@ -437,12 +438,12 @@ static struct error *create_kvm(struct event_base *base, const struct hv_config 
 }
 
 /* The two differ in the accelerator that `create` asks for, and in nothing else. */
-#define QEMU_OPS(its_name, its_create)                                                                 \
-    {                                                                                                  \
-        .name = its_name, .capabilities = HV_PAUSE | HV_SHARE | HV_USER_NETWORK, .create = its_create, \
-        .start = qemu_start, .pause = qemu_pause, .resume = qemu_resume, .connect = qemu_connect,      \
-        .stop = qemu_stop, .process = qemu_process, .timings = qemu_timings, .console = qemu_console,  \
-        .destroy = qemu_destroy,                                                                       \
+#define QEMU_OPS(its_name, its_create)                                                                       \
+    {                                                                                                        \
+        .name = its_name, .capabilities = HV_PAUSE | HV_SHARE | HV_USER_NETWORK | HV_TAP, .room = qemu_room, \
+        .create = its_create, .start = qemu_start, .pause = qemu_pause, .resume = qemu_resume,               \
+        .connect = qemu_connect, .stop = qemu_stop, .process = qemu_process, .timings = qemu_timings,        \
+        .console = qemu_console, .destroy = qemu_destroy,                                                    \
     }
 
 const struct hv_ops qemu_tcg_ops = QEMU_OPS("qemu-tcg", create_tcg);

@@ -26,7 +26,13 @@
 static size_t count_devices(const struct hv_config *config)
 {
     return DEVICES_ALWAYS + config->disk_count + config->share_count +
-           (config->network.kind == HV_NETWORK_NONE ? 0 : 1);
+           (config->network.kind == HV_NETWORK_NONE ? 0 : 1) + config->network.nic_count;
+}
+
+size_t qemu_room(const struct hv_config *config)
+{
+    size_t count = count_devices(config);
+    return count < QEMU_SLOTS ? QEMU_SLOTS - count : 0;
 }
 
 static struct error *check_port(const struct hv_port *port)
@@ -56,8 +62,10 @@ struct error *qemu_check_config(const struct hv_config *config)
         return error_new(ERROR_INVALID_ARGUMENT, "%u processors for the machine: it must be between 1 and %d",
             config->vcpus, VCPUS_MOST);
     if (count_devices(config) > QEMU_SLOTS)
-        return error_new(ERROR_INVALID_ARGUMENT, "%zu devices for the machine: it can have %d",
-            count_devices(config), QEMU_SLOTS);
+        return error_new(ERROR_INVALID_ARGUMENT,
+            "%zu devices for the machine (%zu disks, %zu shares, %zu network cards): it can have %d",
+            count_devices(config), config->disk_count, config->share_count, config->network.nic_count,
+            QEMU_SLOTS);
     for (size_t i = 0; i < config->share_count; i++) {
         if (strpbrk(config->shares[i].tag, ",= "))
             return error_new(ERROR_INVALID_ARGUMENT, "bad tag of a share: %s", config->shares[i].tag);
@@ -179,6 +187,24 @@ static void add_shares(char ***line, const struct hv_config *config)
     }
 }
 
+static void add_nic(char ***line, const char *netdev, const uint8_t mac[6])
+{
+    strv_append(line, "-device");
+    strv_append_printf(line, "virtio-net-device,netdev=%s,mac=%02x:%02x:%02x:%02x:%02x:%02x", netdev, mac[0],
+        mac[1], mac[2], mac[3], mac[4], mac[5]);
+}
+
+static void add_taps(char ***line, const struct hv_config *config)
+{
+    int fd = QEMU_FD_DISKS + (int)config->disk_count + (int)config->share_count;
+    for (size_t i = 0; i < config->network.nic_count; i++) {
+        _cleanup_free_ char *name = must_printf("tap%zu", i);
+        strv_append(line, "-netdev");
+        strv_append_printf(line, "tap,id=%s,fd=%d,vhost=off", name, fd + (int)i);
+        add_nic(line, name, config->network.nics[i].mac);
+    }
+}
+
 static void add_network(char ***line, const struct hv_config *config)
 {
     const struct hv_network *network = &config->network;
@@ -199,10 +225,7 @@ static void add_network(char ***line, const struct hv_config *config)
     }
     strv_append(line, "-netdev");
     strv_take(line, netdev);
-    const uint8_t *mac = network->mac;
-    strv_append(line, "-device");
-    strv_append_printf(line, "virtio-net-device,netdev=net0,mac=%02x:%02x:%02x:%02x:%02x:%02x", mac[0],
-        mac[1], mac[2], mac[3], mac[4], mac[5]);
+    add_nic(line, "net0", network->mac);
 }
 
 char **qemu_arguments(const struct hv_config *config, const struct qemu_launch *launch)
@@ -222,6 +245,7 @@ char **qemu_arguments(const struct hv_config *config, const struct qemu_launch *
     add_disks(&line, config);
     add_shares(&line, config);
     add_network(&line, config);
+    add_taps(&line, config);
     strv_append(&line, "-device");
     strv_append(&line, "virtio-balloon-device,free-page-reporting=on");
     return line;

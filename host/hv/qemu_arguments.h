@@ -11,7 +11,7 @@
    finds devices by its command line, which QEMU completes, and processors by the MP table of the firmware. */
 #define QEMU_SLOTS 8
 
-/* Descriptors in the child: the fixed ones, then one for each disk, then one for each share. */
+/* Descriptors in the child: the fixed ones, then one for each disk, each share and each network card. */
 enum {
     QEMU_FD_MONITOR = 3,
     QEMU_FD_CONSOLE = 4,
@@ -32,6 +32,8 @@ struct qemu_launch {
 
 /* INVALID_ARGUMENT for what no such machine can have: no memory, too many processors or devices. */
 struct error *qemu_check_config(const struct hv_config *config);
+/* See hv_room. */
+size_t qemu_room(const struct hv_config *config);
 /* A vector for execve; the configuration has passed qemu_check_config. */
 char **qemu_arguments(const struct hv_config *config, const struct qemu_launch *launch);
 /* Adds a kernel parameter to a finished line. */

@@ -72,6 +72,8 @@ static struct error *give_fds(struct qemu_plan *plan, const struct hv_config *co
         TRY(give_disk(plan, &config->disks[i], next++));
     for (size_t i = 0; i < config->share_count; i++)
         TRY(give_copy(plan, config->shares[i].socket, next++));
+    for (size_t i = 0; i < config->network.nic_count; i++)
+        TRY(give_copy(plan, config->network.nics[i].fd, next++));
     return NULL;
 }
 

@@ -108,6 +108,29 @@ static void test_network(void **state)
     assert_true(strv_contains(line, "virtio-net-device,netdev=net0,mac=52:54:00:ab:02:03"));
 }
 
+static void test_taps(void **state)
+{
+    struct hv_config config = plain_config();
+    const struct hv_disk disk = {.path = "/image", .read_only = true};
+    const struct hv_nic nics[] = {
+        {.fd = 50, .mac = {0x52, 0x54, 0, 0xab, 2, 3}}, {.fd = 60, .mac = {0x52, 0x54, 0, 0xab, 2, 4}}};
+    config.disks = &disk;
+    config.disk_count = 1;
+    size_t room = qemu_room(&config);
+    config.network = (struct hv_network){.nics = nics, .nic_count = 2};
+    assert_int_equal(qemu_room(&config), room - 2);
+    assert_null(qemu_check_config(&config));
+    _cleanup_strv_ char **line = qemu_arguments(&config, &emulated);
+    assert_true(strv_contains(line, "tap,id=tap0,fd=7,vhost=off"));
+    assert_true(strv_contains(line, "virtio-net-device,netdev=tap0,mac=52:54:00:ab:02:03"));
+    assert_true(strv_contains(line, "tap,id=tap1,fd=8,vhost=off"));
+    assert_true(strv_contains(line, "virtio-net-device,netdev=tap1,mac=52:54:00:ab:02:04"));
+    config.network.nic_count = room + 1;
+    assert_int_equal(qemu_room(&config), 0);
+    _cleanup_error_ struct error *error = qemu_check_config(&config);
+    assert_int_equal(error_code(error), ERROR_INVALID_ARGUMENT);
+}
+
 static void test_ipv6_ports_go_through_loopback(void **state)
 {
     struct hv_config config = plain_config();
@@ -228,6 +251,7 @@ int main(void)
         cmocka_unit_test(test_kvm_is_not_told_of_emulation),
         cmocka_unit_test(test_devices_get_descriptors_in_order),
         cmocka_unit_test(test_network),
+        cmocka_unit_test(test_taps),
         cmocka_unit_test(test_ipv6_ports_go_through_loopback),
         cmocka_unit_test(test_processors_and_own_parameters),
         cmocka_unit_test(test_impossible_machines),
