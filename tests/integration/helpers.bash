@@ -47,6 +47,7 @@ nothing_left() {
 	[ -z "$left" ] || { echo "cgroups left: $left"; return 1; }
 }
 
+# shellcheck disable=SC2154 # bats sets output
 # One sentence, from caisson, and nothing else.
 expect_one_sentence() {
 	[ "$(grep -c . <<<"$output")" -eq 1 ] && [[ "$output" == "caisson: "* ]] ||

@@ -196,7 +196,8 @@ nothing_left() {
 	left=$(grep -E "$INSTANCE/state|/run/netns|/run/(kata|caisson)" /proc/self/mountinfo || true)
 	[ -z "$left" ] || { echo "mounts left: $left"; return 1; }
 	left=$(find "$INSTANCE"/state/io.containerd.runtime.v2.task /run/netns /run/caisson /run/containerd/s \
-		-mindepth 1 -not -path '*/task/default' -not -path '*/task/k8s.io' 2>/dev/null | head -n 5 || true)
+		-mindepth 1 -not -path '*.task/default' -not -path '*.task/k8s.io' \
+		-not -path /run/caisson/sandboxes 2>/dev/null | head -n 5 || true)
 	[ -z "$left" ] || { echo "files left: $left"; return 1; }
 	left=$(ip -o link show type tun; ip -o link show type veth)
 	[ -z "$left" ] || { echo "interfaces left: $left"; return 1; }
