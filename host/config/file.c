@@ -17,14 +17,13 @@ struct source {
     unsigned line;
     const struct config_reader *reader;
     struct error *error;
+    unsigned error_line;
 };
 
 static void fail(struct source *source, struct error *error)
 {
-    if (!source->error)
-        source->error = error_wrap(error, "%s:%u", source->name, source->line);
-    else
-        error_free(error);
+    source->error = error_wrap(error, "%s:%u", source->name, source->line);
+    source->error_line = source->line;
 }
 
 static struct error *check_line(const char *line, size_t length)
@@ -40,8 +39,10 @@ static struct error *check_line(const char *line, size_t length)
 static struct error *tell_section(struct source *source, const char *line, size_t length)
 {
     const char *end = memchr(line, ']', length);
-    if (*line != '[' || !end)
-        return NULL; /* inih complains about a missing bracket */
+    if (*line != '[')
+        return NULL;
+    if (!end)
+        return error_new(ERROR_INVALID_ARGUMENT, "the heading lacks its \"]\"");
     _cleanup_free_ char *name = must_copy_length(line + 1, (size_t)(end - line - 1));
     return source->reader->section(source->reader->context, source->line, name);
 }
@@ -88,10 +89,11 @@ struct error *config_file_parse(
 {
     struct source source = {.name = name, .next = text, .end = text + length, .reader = reader};
     int wrong = ini_parse_stream(read_line, &source, take_assignment, &source);
-    if (source.error)
-        return source.error;
-    if (wrong == 0)
-        return NULL;
-    return error_new(
-        ERROR_INVALID_ARGUMENT, "%s:%d: neither a [heading], nor KEY = VALUE, nor a comment", name, wrong);
+    /* inih goes on after a line that it does not understand. */
+    if (wrong > 0 && (!source.error || (unsigned)wrong < source.error_line)) {
+        error_free(source.error);
+        return error_new(ERROR_INVALID_ARGUMENT, "%s:%d: neither a [heading], nor KEY = VALUE, nor a comment",
+            name, wrong);
+    }
+    return source.error;
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a container's configuration becomes: the machine's size, and what the guest is told. */
+/* What a container's configuration becomes: what the guest is told. */
 #include "base/fd.h"
 #include "base/path.h"
 #include "oci/config.h"
 #include "sandbox/guest_spec.h"
-#include "sandbox/settings.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -29,99 +28,6 @@ static Grpc__Spec *parse(const char *text)
     Grpc__Spec *spec = NULL;
     assert_ok(oci_config_parse(text, strlen(text), &spec));
     return spec;
-}
-
-/* ---- settings ---- */
-
-static struct settings *settings_of(const char *text)
-{
-    struct settings *settings = NULL;
-    _cleanup_oci_spec_ Grpc__Spec *spec = parse(text);
-    assert_ok(settings_read(spec, &settings));
-    return settings;
-}
-
-static void test_default_size(void **state)
-{
-    _cleanup_settings_ struct settings *settings = settings_of(SPEC(""));
-    assert_string_equal(settings->hypervisor, "auto");
-    assert_int_equal(settings->vcpus, 1);
-    assert_int_equal(settings->memory, 512u << 20);
-    assert_int_equal(settings->network, HV_NETWORK_NONE);
-    assert_null(settings->dns);
-}
-
-static void test_size_of_limits(void **state)
-{
-    static const struct {
-        const char *text;
-        unsigned vcpus;
-        uint64_t mebibytes;
-    } cases[] = {
-        {SPEC(",\"linux\":{\"resources\":{\"memory\":{\"limit\":268435456}}}"), 1, 256 + 64},
-        {SPEC(",\"linux\":{\"resources\":{\"memory\":{\"limit\":268435457}}}"), 1, 256 + 65},
-        {SPEC(",\"linux\":{\"resources\":{\"memory\":{\"limit\":1048576}}}"), 1, 128},
-        {SPEC(",\"linux\":{\"resources\":{\"memory\":{\"limit\":-1}}}"), 1, 512},
-        {SPEC(",\"linux\":{\"resources\":{\"cpu\":{\"quota\":150000,\"period\":100000}}}"), 2, 512},
-        {SPEC(",\"linux\":{\"resources\":{\"cpu\":{\"quota\":200000,\"period\":100000}}}"), 2, 512},
-        {SPEC(",\"linux\":{\"resources\":{\"cpu\":{\"quota\":-1,\"period\":100000}}}"), 1, 512},
-        {SPEC(",\"annotations\":{\"io.caisson.vcpus\":\"4\",\"io.caisson.memory\":\"1g\"}"), 4, 1024},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        _cleanup_settings_ struct settings *settings = settings_of(cases[i].text);
-        assert_int_equal(settings->vcpus, cases[i].vcpus);
-        assert_int_equal(settings->memory, cases[i].mebibytes << 20);
-    }
-}
-
-static void test_network_settings(void **state)
-{
-    _cleanup_settings_ struct settings *settings = settings_of(
-        SPEC(",\"annotations\":{\"io.caisson.network\":\"user\",\"io.caisson.dns\":\"1.1.1.1,::1\","
-             "\"io.caisson.ports\":\"8080:80,127.0.0.1:53:5353/udp,[::1]:443:8443/tcp\"}"));
-    assert_int_equal(settings->network, HV_NETWORK_USER);
-    assert_string_equal(settings->dns[1], "::1");
-    assert_int_equal(settings->port_count, 3);
-    assert_null(settings->ports[0].host_address);
-    assert_int_equal(settings->ports[0].host_port, 8080);
-    assert_int_equal(settings->ports[0].guest_port, 80);
-    assert_string_equal(settings->ports[1].host_address, "127.0.0.1");
-    assert_true(settings->ports[1].udp);
-    assert_string_equal(settings->ports[2].host_address, "::1");
-    assert_int_equal(settings->ports[2].guest_port, 8443);
-}
-
-static void test_refused_settings(void **state)
-{
-    static const char *const annotations[] = {
-        "\"io.caisson.hypervisor\":\"abacus\"",
-        "\"io.caisson.vcpus\":\"0\"",
-        "\"io.caisson.vcpus\":\"1000\"",
-        "\"io.caisson.memory\":\"lots\"",
-        "\"io.caisson.memory\":\"1m\"",
-        "\"io.caisson.memory\":\"9999999g\"",
-        "\"io.caisson.network\":\"bridge\"",
-        "\"io.caisson.ports\":\"80:80\"",
-        "\"io.caisson.network\":\"user\",\"io.caisson.ports\":\"80\"",
-        "\"io.caisson.network\":\"user\",\"io.caisson.ports\":\"0:80\"",
-        "\"io.caisson.network\":\"user\",\"io.caisson.ports\":\"80:80/icmp\"",
-        "\"io.caisson.network\":\"user\",\"io.caisson.ports\":\"example.com:80:80\"",
-        "\"io.caisson.network\":\"user\",\"io.caisson.ports\":\"[::1:80:80\"",
-        "\"io.caisson.network\":\"user\",\"io.caisson.ports\":\"1:2:3:4\"",
-        "\"io.caisson.dns\":\"not-an-address\"",
-        "\"io.caisson.debug\":\"perhaps\"",
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(annotations); i++) {
-        struct settings *settings = NULL;
-        _cleanup_free_ char *text = must_printf("{\"ociVersion\":\"1.0.2\"," PROCESS
-                                                "},\"root\":{\"path\":\"r\"},\"annotations\":{%s}}",
-            annotations[i]);
-        _cleanup_oci_spec_ Grpc__Spec *spec = parse(text);
-        _cleanup_error_ struct error *error = settings_read(spec, &settings);
-        if (error_code(error) != ERROR_INVALID_ARGUMENT && error_code(error) != ERROR_OUT_OF_RANGE)
-            fail_msg("%s was not refused", annotations[i]);
-        assert_null(settings);
-    }
 }
 
 /* ---- the guest's configuration ---- */
@@ -239,10 +145,6 @@ static void test_missing_source(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_default_size),
-        cmocka_unit_test(test_size_of_limits),
-        cmocka_unit_test(test_network_settings),
-        cmocka_unit_test(test_refused_settings),
         cmocka_unit_test_setup_teardown(test_classes_of_mounts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rewriting, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_missing_source, set_up, tear_down),
