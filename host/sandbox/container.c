@@ -22,6 +22,11 @@ struct process *container_init(const struct container *container)
     return TAILQ_FIRST(&container->processes);
 }
 
+pid_t container_pid(const struct container *container)
+{
+    return sandbox_process_id(container->sandbox);
+}
+
 void container_free(struct container *container)
 {
     while (!TAILQ_EMPTY(&container->processes))

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a container comes to be: a list of steps, each done asynchronously, each undone when a later one fails
- * or the creation is interrupted. The steps of the machine are for the sandbox's first container only.
+ * How a machine and a container come to be: one list of steps, each done asynchronously, each undone, last
+ * first, when a later one fails or the creation is interrupted.
+ *
+ * A step is the machine's or the container's. The first container's creation walks all of them, because what
+ * it needs (disks, shares, its network) has to be known before the machine starts; a later container's walks
+ * its own only; sandbox_start walks the machine's only, and its creation has no container. One creation is
+ * under way at a time; the others wait their turn in sandbox->creations.
  */
 #pragma once
 
@@ -15,30 +20,39 @@
 
 struct creation {
     struct sandbox *sandbox;
-    struct container *container;
-    struct process *process;
-    bool with_machine;
-    size_t step;          /* index of the one under way */
-    bool waiting;         /* the step's answer has not come */
-    bool undone;          /* what comes now comes too late */
-    bool orphaned;        /* only kept until the agent's late answer */
-    struct error *result; /* of the step, between its answer and the next turn of the loop */
+    struct container *container; /* NULL: a machine without one (sandbox_start) */
+    struct process *process;     /* the container's first */
+    bool with_machine;           /* decided when its turn comes */
+    bool begun;                  /* its turn has come */
+    size_t step;                 /* index of the one under way */
+    bool waiting;                /* the step's answer has not come */
+    bool undone;                 /* what comes now comes too late */
+    bool orphaned;               /* only kept until the agent's late answer */
+    struct error *result;        /* of the step, between its answer and the next turn of the loop */
     struct event *step_soon;
+    TAILQ_ENTRY(creation) entry; /* of sandbox->creations, until it is decided */
     sandbox_done *done;
     void *context;
     struct sandbox_mount *rootfs; /* owned copies */
     size_t rootfs_count;
-    Grpc__Spec *spec;
+    Grpc__Spec *spec; /* of the container; of sandbox_start: a pod's, without a process */
+    char **dns;       /* lines of resolv.conf that sandbox_start was given */
     struct guest_mounts *mounts;
     struct stdio_ports ports;
     uint64_t machine_began; /* as timeline_now */
     size_t copy_mount;      /* index of the mount whose file is being copied */
 };
 
+enum creation_part {
+    CREATION_CONTAINER, /* for every container */
+    CREATION_MACHINE,   /* for the first one, and for sandbox_start */
+    CREATION_ATTACH,    /* for a container whose machine runs already */
+};
+
 struct creation_step {
     const char *name; /* what it is doing, for errors: "starting the virtual machine" */
     const char *mark; /* for the timeline, when done; or NULL */
-    bool machine_only;
+    enum creation_part part;
     bool asks_agent;
     /* Ends in creation_step_done, now or later. */
     void (*start)(struct creation *creation);

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/strv.h"
+#include "sandbox/guest_devices.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -26,18 +27,21 @@ static struct error *refuse_host_hooks(const Grpc__Spec *spec)
 
 static struct error *read_configuration(struct creation *creation)
 {
-    const char *bundle = creation->container->bundle;
-    _cleanup_fd_ int directory = open(bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct container *container = creation->container;
+    const struct sandbox *sandbox = creation->sandbox;
+    _cleanup_fd_ int directory = open(container->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0)
-        return error_errno(errno, "opening the bundle %s", bundle);
+        return error_errno(errno, "opening the bundle %s", container->bundle);
     TRY(oci_config_load(directory, &creation->spec));
     if (!creation->spec->process)
         return error_new(ERROR_INVALID_ARGUMENT, "config.json has no process to run");
     TRY(refuse_host_hooks(creation->spec));
+    TRY(pod_read_kind(creation->spec, &container->kind));
+    TRY(pod_check(creation->spec, container->kind, creation->with_machine, sandbox->options.standalone));
+    TRY(guest_devices_check(creation->spec));
     creation->spec->process->terminal = creation->process->terminal;
-    if (creation->with_machine)
-        TRY(settings_read(creation->spec, &creation->sandbox->settings));
-    return guest_mounts_read(creation->spec, bundle, &creation->mounts);
+    return guest_mounts_read(
+        creation->spec, container->bundle, sandbox->options.standalone, &creation->mounts);
 }
 
 static void configure(struct creation *creation)
@@ -45,10 +49,21 @@ static void configure(struct creation *creation)
     creation_step_done(creation, read_configuration(creation));
 }
 
-static void forget_configuration(struct creation *creation)
+static void choose_settings(struct creation *creation)
 {
-    if (creation->with_machine)
-        settings_free(TAKE_PTR(creation->sandbox->settings));
+    struct sandbox *sandbox = creation->sandbox;
+    const struct settings_source source = {
+        .spec = creation->spec, .config_path = sandbox->config_path, .trusted = sandbox->options.standalone};
+    struct error *error = settings_load(&source, &sandbox->settings);
+    if (!error)
+        STRV_FOREACH (remark, sandbox->settings->remarks)
+            sandbox_note(sandbox, "%s", *remark);
+    creation_step_done(creation, error);
+}
+
+static void forget_settings(struct creation *creation)
+{
+    settings_free(TAKE_PTR(creation->sandbox->settings));
 }
 
 /* ---- standard streams ---- */
@@ -70,8 +85,9 @@ static struct hv_config machine_config(const struct sandbox *sandbox)
     const struct settings *settings = sandbox->settings;
     struct hv_config config = {.name = sandbox->options.id,
         .directory = sandbox->options.directory,
-        .kernel = sandbox->options.kernel,
-        .initrd = sandbox->options.initrd,
+        .kernel = settings->kernel ? settings->kernel : sandbox->options.kernel,
+        .initrd = settings->initrd ? settings->initrd : sandbox->options.initrd,
+        .append = settings->kernel_params,
         .vcpus = settings->vcpus,
         .memory = settings->memory,
         .network = {.kind = settings->network,
@@ -92,9 +108,10 @@ static void describe_machine(const struct creation *creation, const char *hyperv
         "reason", reason, "vcpus", (json_int_t)settings->vcpus, "memory", (json_int_t)settings->memory, "pid",
         (json_int_t)sandbox_process_id(creation->sandbox));
     _cleanup_free_ char *text = json_write(machine);
-    container_write_file(creation->container, "machine.json", text);
-    sandbox_note(creation->sandbox, "container %s: machine by %s (%s), %u vCPUs, %llu MiB",
-        creation->container->id, hypervisor, reason, settings->vcpus,
+    if (creation->container)
+        container_write_file(creation->container, "machine.json", text);
+    sandbox_note(creation->sandbox, "sandbox %s: machine by %s (%s), %u vCPUs, %llu MiB",
+        creation->sandbox->options.id, hypervisor, reason, settings->vcpus,
         (unsigned long long)(settings->memory >> 20));
 }
 
@@ -167,20 +184,28 @@ static void disconnect_agent(struct creation *creation)
 /* QEMU's user network answers DNS at this address from the host's own resolv.conf. */
 static char *const user_network_dns[] = {"10.0.2.3", NULL};
 
+/* Lines of resolv.conf, as Kata's runtime sends them; NULL where there are none. */
+static char **list_dns(const struct creation *creation)
+{
+    const struct settings *settings = creation->sandbox->settings;
+    char *const *servers = settings->dns;
+    char **lines = strv_copy(creation->dns);
+    if (!servers && settings->network == HV_NETWORK_USER)
+        servers = user_network_dns;
+    STRV_FOREACH (server, servers)
+        strv_append_printf(&lines, "nameserver %s", *server);
+    return lines;
+}
+
 static void create_guest_sandbox(struct creation *creation)
 {
     struct sandbox *sandbox = creation->sandbox;
-    char *const *servers = sandbox->settings->dns;
-    if (!servers && sandbox->settings->network == HV_NETWORK_USER)
-        servers = user_network_dns;
     Grpc__CreateSandboxRequest request = GRPC__CREATE_SANDBOX_REQUEST__INIT;
     request.sandbox_id = sandbox->options.id;
     request.hostname = creation->spec->hostname;
-    _cleanup_strv_ char **lines = NULL; /* lines of resolv.conf, as Kata's runtime sends them */
-    STRV_FOREACH (server, servers)
-        strv_append_printf(&lines, "nameserver %s", *server);
-    request.dns = (const char **)(uintptr_t)lines;
-    request.n_dns = strv_length(lines);
+    _cleanup_strv_ char **dns = list_dns(creation);
+    request.dns = (const char **)(uintptr_t)dns;
+    request.n_dns = strv_length(dns);
     const struct storage_mount *mounts = storage_sandbox_mounts(sandbox->storage, &request.n_storages);
     _cleanup_(creation_storages_free) Grpc__Storage **storages =
         creation_storages(mounts, request.n_storages);
@@ -196,8 +221,14 @@ static struct error *make_container(struct creation *creation)
     const char *id = creation->container->id;
     TRY(stdio_connect(creation->process->stdio, sandbox_connect_stream, sandbox, &creation->ports));
     const struct container_storage *storage = creation->container->storage;
-    guest_spec_rewrite(creation->spec, id, container_storage_rootfs(storage), creation->mounts);
+    const struct guest_container container = {.id = id,
+        .root_path = container_storage_rootfs(storage),
+        .kind = creation->container->kind,
+        .mounts = creation->mounts,
+        .without_seccomp = !sandbox->settings->guest_seccomp};
     Grpc__CreateContainerRequest request = GRPC__CREATE_CONTAINER_REQUEST__INIT;
+    request.sandbox_pidns = guest_shares_pid_namespace(creation->spec, container.kind);
+    guest_spec_rewrite(creation->spec, &container);
     request.container_id = id;
     request.exec_id = id;
     request.oci = creation->spec;
@@ -232,10 +263,14 @@ static void remove_guest_container(struct creation *creation)
 }
 
 const struct creation_step creation_steps[] = {
-    {.name = "reading the configuration", .start = configure, .undo = forget_configuration},
+    {.name = "reading the configuration", .start = configure},
+    {.name = "deciding on the machine",
+        .part = CREATION_MACHINE,
+        .start = choose_settings,
+        .undo = forget_settings},
     {.name = "opening the standard streams", .start = open_streams, .undo = close_streams},
     {.name = "preparing the sandbox's storage",
-        .machine_only = true,
+        .part = CREATION_MACHINE,
         .start = creation_make_storage,
         .undo = creation_release_storage},
     {.name = "preparing the container's storage",
@@ -243,21 +278,21 @@ const struct creation_step creation_steps[] = {
         .start = creation_add_storage,
         .undo = creation_remove_storage},
     {.name = "starting the virtual machine",
-        .machine_only = true,
+        .part = CREATION_MACHINE,
         .start = start_machine,
         .undo = destroy_machine},
     {.name = "connecting to the agent",
-        .machine_only = true,
+        .part = CREATION_MACHINE,
         .start = connect_agent,
         .undo = disconnect_agent},
     {.name = "creating the sandbox in the guest",
         .mark = "sandbox created",
-        .machine_only = true,
+        .part = CREATION_MACHINE,
         .asks_agent = true,
         .start = create_guest_sandbox},
     {.name = "setting up the guest's network",
         .mark = "network ready",
-        .machine_only = true,
+        .part = CREATION_MACHINE,
         .asks_agent = true,
         .start = creation_set_up_network},
     {.name = "copying files into the guest",

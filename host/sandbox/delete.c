@@ -24,7 +24,7 @@ static void delete_creating(struct process *process, process_deleted *done, void
         .state = PROCESS_DELETED,
         .exit_status = SANDBOX_LOST_STATUS};
     clock_gettime(CLOCK_REALTIME, &status.exited_at);
-    creation_cancel(container->sandbox->creation, error_new(ERROR_CANCELLED, "it was deleted"));
+    creation_cancel(container->creation, error_new(ERROR_CANCELLED, "it was deleted"));
     done(context, NULL, &status);
 }
 
@@ -70,16 +70,6 @@ static void removed(void *context, struct error *error, const ProtobufCMessage *
     finish(deletion);
 }
 
-static bool others_live(const struct container *container)
-{
-    struct container *other;
-    TAILQ_FOREACH (other, &container->sandbox->containers, entry) {
-        if (other != container && container_init(other)->state < PROCESS_STOPPED)
-            return true;
-    }
-    return false;
-}
-
 /* The guest need not tidy up after a container that the machine ends with. */
 static void delete_init(struct process *process, process_deleted *done, void *context)
 {
@@ -91,7 +81,7 @@ static void delete_init(struct process *process, process_deleted *done, void *co
     *deletion =
         (struct deletion){.process = process, .container = container, .done = done, .context = context};
     _cleanup_error_ struct error *unusable = sandbox_check_usable(container->sandbox);
-    if (!unusable && others_live(container))
+    if (!unusable && sandbox_is_kept(container->sandbox, container))
         agent_remove_container(container->sandbox->agent, container->id, removed, deletion);
     else
         finish(deletion);

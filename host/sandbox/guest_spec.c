@@ -1,107 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/guest_spec.h"
 
-#include "base/path.h"
-
 #include <protobuf-c/protobuf-c.h>
 #include <string.h>
-#include <sys/stat.h>
-
-/* ---- what the bind mounts need ---- */
-
-static bool has_option(const Grpc__Mount *mount, const char *option)
-{
-    for (size_t i = 0; i < mount->n_options; i++)
-        if (strcmp(mount->options[i], option) == 0)
-            return true;
-    return false;
-}
-
-static bool is_bind(const Grpc__Mount *mount)
-{
-    return strcmp(mount->type, "bind") == 0 || has_option(mount, "bind") || has_option(mount, "rbind");
-}
-
-static bool is_below(const char *path, const char *directory)
-{
-    size_t length = strlen(directory);
-    return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
-}
-
-static bool is_shared_memory(const Grpc__Mount *mount)
-{
-    return is_bind(mount) && strcmp(mount->destination, "/dev/shm") == 0;
-}
-
-static bool means_the_guest(const Grpc__Mount *mount)
-{
-    return is_below(mount->source, "/dev") || is_below(mount->source, "/proc") ||
-           is_below(mount->source, "/sys") || is_shared_memory(mount);
-}
-
-static struct error *resolve_source(const Grpc__Mount *mount, const char *bundle, char **ret_path)
-{
-    _cleanup_free_ char *path =
-        *mount->source == '/' ? must_copy(mount->source) : must_printf("%s/%s", bundle, mount->source);
-    struct error *error = path_resolve(path, ret_path);
-    if (error_code(error) == ERROR_NOT_FOUND) {
-        error_free(error);
-        return error_new(ERROR_NOT_FOUND, "the source of the mount at %s does not exist on the host: %s",
-            mount->destination, mount->source);
-    }
-    return error_wrap(error, "mount at %s", mount->destination);
-}
-
-static struct error *read_mount(const Grpc__Mount *mount, const char *bundle, struct guest_mount *ret_mount)
-{
-    if (!is_bind(mount) || means_the_guest(mount))
-        return NULL;
-    _cleanup_free_ char *path = NULL;
-    struct stat status;
-    TRY(resolve_source(mount, bundle, &path));
-    if (stat(path, &status) < 0)
-        return error_errno(errno, "source of the mount at %s: %s", mount->destination, path);
-    bool small_file = S_ISREG(status.st_mode) && status.st_size <= GUEST_COPY_MAX;
-    ret_mount->bind = small_file && is_below(path, bundle) ? GUEST_BIND_COPY : GUEST_BIND_SHARE;
-    ret_mount->directory = S_ISDIR(status.st_mode);
-    ret_mount->host_source = TAKE_PTR(path);
-    return NULL;
-}
-
-struct error *guest_mounts_read(const Grpc__Spec *spec, const char *bundle, struct guest_mounts **ret_mounts)
-{
-    _cleanup_guest_mounts_ struct guest_mounts *mounts = must_new(struct guest_mounts);
-    _cleanup_free_ char *resolved = NULL;
-    TRY(path_resolve(bundle, &resolved));
-    mounts->count = spec->n_mounts;
-    mounts->mounts = must_alloc_array(spec->n_mounts, sizeof(*mounts->mounts));
-    for (size_t i = 0; i < spec->n_mounts; i++)
-        TRY(read_mount(spec->mounts[i], resolved, &mounts->mounts[i]));
-    *ret_mounts = TAKE_PTR(mounts);
-    return NULL;
-}
-
-size_t guest_mounts_count(const struct guest_mounts *mounts, enum guest_bind bind)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < mounts->count; i++)
-        count += mounts->mounts[i].bind == bind;
-    return count;
-}
-
-void guest_mounts_free(struct guest_mounts *mounts)
-{
-    if (!mounts)
-        return;
-    for (size_t i = 0; i < mounts->count; i++) {
-        free(mounts->mounts[i].host_source);
-        free(mounts->mounts[i].guest_source);
-    }
-    free(mounts->mounts);
-    free(mounts);
-}
-
-/* ---- the rewriting ---- */
 
 static void text_free(const char *text)
 {
@@ -148,17 +49,54 @@ static void texts_clear(const char ***field, size_t *count)
         (field) = NULL;                                                          \
     } while (0)
 
-static bool is_guest_wide(const Grpc__LinuxNamespace *namespace)
+/* ---- namespaces ---- */
+
+static const Grpc__LinuxNamespace *find_namespace(const Grpc__Linux *linux_config, const char *type)
 {
-    return strcmp(namespace->type, "network") == 0 || strcmp(namespace->type, "time") == 0;
+    for (size_t i = 0; i < linux_config->n_namespaces; i++)
+        if (strcmp(linux_config->namespaces[i]->type, type) == 0)
+            return linux_config->namespaces[i];
+    return NULL;
 }
 
-static void rewrite_namespaces(Grpc__Linux *linux_config)
+bool guest_shares_pid_namespace(const Grpc__Spec *spec, enum container_kind kind)
 {
+    if (kind != CONTAINER_OF_POD || !spec->linux_config)
+        return false;
+    const Grpc__LinuxNamespace *pid = find_namespace(spec->linux_config, "pid");
+    return !pid || *pid->path;
+}
+
+/* Whether the entry stands for what the guest has anyway. */
+static bool is_the_pods(const Grpc__LinuxNamespace *namespace, enum container_kind kind)
+{
+    bool joins = *namespace->path;
+    if (strcmp(namespace->type, "network") == 0)
+        return joins || kind != CONTAINER_OF_POD;
+    if (strcmp(namespace->type, "ipc") == 0 || strcmp(namespace->type, "uts") == 0)
+        return joins || kind == CONTAINER_SANDBOX;
+    if (strcmp(namespace->type, "pid") == 0)
+        return joins && kind == CONTAINER_OF_POD;
+    return strcmp(namespace->type, "time") == 0;
+}
+
+static void append_namespace(Grpc__Linux *linux_config, const char *type)
+{
+    Grpc__LinuxNamespace *namespace = must_new(Grpc__LinuxNamespace);
+    *namespace = (Grpc__LinuxNamespace)GRPC__LINUX_NAMESPACE__INIT;
+    namespace->type = must_copy(type);
+    linux_config->namespaces = must_resize(
+        linux_config->namespaces, linux_config->n_namespaces + 1, sizeof(*linux_config->namespaces));
+    linux_config->namespaces[linux_config->n_namespaces++] = namespace;
+}
+
+static void rewrite_namespaces(Grpc__Linux *linux_config, enum container_kind kind)
+{
+    bool hosts_pids = !find_namespace(linux_config, "pid");
     size_t kept = 0;
     for (size_t i = 0; i < linux_config->n_namespaces; i++) {
         Grpc__LinuxNamespace *namespace = linux_config->namespaces[i];
-        if (is_guest_wide(namespace)) {
+        if (is_the_pods(namespace, kind)) {
             protobuf_c_message_free_unpacked((ProtobufCMessage *)namespace, NULL);
             continue;
         }
@@ -166,7 +104,11 @@ static void rewrite_namespaces(Grpc__Linux *linux_config)
         linux_config->namespaces[kept++] = namespace;
     }
     linux_config->n_namespaces = kept;
+    if (hosts_pids && kind != CONTAINER_OF_POD)
+        append_namespace(linux_config, "pid");
 }
+
+/* ---- the rest ---- */
 
 void guest_resources_rewrite(Grpc__LinuxResources *resources)
 {
@@ -185,12 +127,14 @@ void guest_resources_rewrite(Grpc__LinuxResources *resources)
     MESSAGE_CLEAR(resources->network);
 }
 
-static void rewrite_linux(Grpc__Linux *linux_config, const char *container_id)
+static void rewrite_linux(Grpc__Linux *linux_config, const struct guest_container *container)
 {
-    rewrite_namespaces(linux_config);
-    text_replace(&linux_config->cgroups_path, must_printf("/%s", container_id));
+    rewrite_namespaces(linux_config, container->kind);
+    text_replace(&linux_config->cgroups_path, must_printf("/%s", container->id));
     text_clear(&linux_config->mount_label);
     MESSAGE_CLEAR(linux_config->intel_rdt);
+    if (container->without_seccomp)
+        MESSAGE_CLEAR(linux_config->seccomp);
     if (linux_config->resources)
         guest_resources_rewrite(linux_config->resources);
 }
@@ -202,23 +146,30 @@ static void rewrite_hooks(Grpc__Hooks *hooks)
     MESSAGES_CLEAR(hooks->poststop, hooks->n_poststop);
 }
 
-/* The pod's shared memory on the host cannot be the guest's: it gets its own, of the usual size. */
-static void rewrite_shared_memory(Grpc__Mount *mount)
+static void add_option(Grpc__Mount *mount, char *option)
 {
-    static const char *const options[] = {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"};
+    mount->options = must_resize(mount->options, mount->n_options + 1, sizeof(*mount->options));
+    mount->options[mount->n_options++] = option;
+}
+
+/* Without a pod to share it with: of the container's own, as large as the host's would have been. */
+static void make_shared_memory(Grpc__Mount *mount, uint64_t size)
+{
+    static const char *const options[] = {"nosuid", "noexec", "nodev", "mode=1777"};
     text_replace(&mount->type, must_copy("tmpfs"));
     text_replace(&mount->source, must_copy("shm"));
     texts_clear(&mount->options, &mount->n_options);
-    mount->n_options = ARRAY_SIZE(options);
-    mount->options = must_alloc_array(ARRAY_SIZE(options), sizeof(*mount->options));
     for (size_t i = 0; i < ARRAY_SIZE(options); i++)
-        mount->options[i] = must_copy(options[i]);
+        add_option(mount, must_copy(options[i]));
+    add_option(mount, must_printf("size=%lluk", (unsigned long long)(size >> 10)));
 }
 
-static void rewrite_mount(Grpc__Mount *mount, const struct guest_mount *known)
+static void rewrite_mount(Grpc__Mount *mount, const struct guest_mount *known, enum container_kind kind)
 {
-    if (is_shared_memory(mount))
-        rewrite_shared_memory(mount);
+    if (known->bind == GUEST_BIND_SHARED_MEMORY && kind == CONTAINER_SINGLE)
+        make_shared_memory(mount, known->size);
+    else if (known->bind == GUEST_BIND_SHARED_MEMORY)
+        text_replace(&mount->source, must_copy(POD_SHARED_MEMORY));
     else if (known->bind != GUEST_BIND_NONE)
         text_replace(&mount->source, must_copy(known->guest_source));
 }
@@ -229,17 +180,26 @@ void guest_process_rewrite(Grpc__Process *process)
     text_clear(&process->selinux_label);
 }
 
-void guest_spec_rewrite(
-    Grpc__Spec *spec, const char *container_id, const char *root_path, const struct guest_mounts *mounts)
+/* A host name needs a uts namespace of the container's own; in the pod's it has been set. */
+static void rewrite_names(Grpc__Spec *spec)
+{
+    if (spec->linux_config && find_namespace(spec->linux_config, "uts"))
+        return;
+    text_clear(&spec->hostname);
+    text_clear(&spec->domainname);
+}
+
+void guest_spec_rewrite(Grpc__Spec *spec, const struct guest_container *container)
 {
     if (spec->root)
-        text_replace(&spec->root->path, must_copy(root_path));
+        text_replace(&spec->root->path, must_copy(container->root_path));
     if (spec->process)
         guest_process_rewrite(spec->process);
     if (spec->linux_config)
-        rewrite_linux(spec->linux_config, container_id);
+        rewrite_linux(spec->linux_config, container);
+    rewrite_names(spec);
     if (spec->hooks)
         rewrite_hooks(spec->hooks);
     for (size_t i = 0; i < spec->n_mounts; i++)
-        rewrite_mount(spec->mounts[i], &mounts->mounts[i]);
+        rewrite_mount(spec->mounts[i], &container->mounts->mounts[i], container->kind);
 }

@@ -5,61 +5,44 @@
  * config.json is written for a container on the host. In the guest the host's paths, namespaces, CPU numbers
  * and security labels mean nothing: they are replaced by the guest's, or left out.
  *
- *   namespaces    network and time go (the guest's own network is the sandbox's); the others lose their path
+ *   namespaces    see below
  *   cgroup path   /CONTAINER
  *   root          where the root file system is mounted in the guest
- *   bind mounts   by class, see enum guest_bind; type bind on /dev/shm becomes a tmpfs
+ *   bind mounts   by class, see guest_mounts.h; /dev/shm becomes the pod's, or a tmpfs of the container's own
  *   hooks         those of the container's world stay (createContainer, startContainer, poststart); those of
  *                 the host's world (prestart, createRuntime, poststop) are left out
  *   resources     cpuset, block device and network class numbers are the host's: left out
  *   labels        AppArmor, SELinux, RDT: left out
+ *
+ * Namespaces. A path means the pod's namespace, as does, for ipc and uts, being the pod's sandbox container.
+ * The pod's network, ipc and uts namespaces are the guest's own, so those entries are left out, and with a
+ * shared uts namespace the host name, which the guest has already. The pod's pid namespace is that of its
+ * sandbox container: the agent is asked for it by sandbox_pidns. A namespace without a path is a new one, and
+ * one that is not listed at all (the host's) is the pod's, or for the pid namespace of a container that is
+ * alone or first a new one. Time namespaces are left out.
  */
 #pragma once
 
-#include "base/error.h"
-#include "proto/oci.pb-c.h"
+#include "sandbox/guest_mounts.h"
+#include "sandbox/pod.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 
-/* Below the directory of Kata's agent. */
-#define GUEST_COPIES "/run/kata-containers/copies"
-
-enum guest_bind {
-    GUEST_BIND_NONE,  /* not a bind mount, or one whose source means the guest's own: /dev, /proc, /sys */
-    GUEST_BIND_COPY,  /* a small file of the bundle: copied into the guest */
-    GUEST_BIND_SHARE, /* through virtio-fs */
+/* What rewriting needs to know of the container. */
+struct guest_container {
+    const char *id;
+    const char *root_path; /* in the guest */
+    enum container_kind kind;
+    const struct guest_mounts *mounts;
+    bool without_seccomp; /* the class has no filter in the guest */
 };
 
-/* What is known of one mount of the configuration. */
-struct guest_mount {
-    enum guest_bind bind;
-    bool directory;     /* of the source */
-    char *host_source;  /* resolved; for COPY and SHARE */
-    char *guest_source; /* set by whoever brings it there; becomes the mount's source */
-};
-
-struct guest_mounts {
-    struct guest_mount *mounts; /* one for each of spec->mounts, in that order */
-    size_t count;
-};
-
-/* Files of the bundle up to this size are copied; larger ones are shared. */
-#define GUEST_COPY_MAX (1u << 20)
-
-/* Looks at the sources on the host; relative ones are the bundle's. A missing one is NOT_FOUND and named. */
-struct error *guest_mounts_read(const Grpc__Spec *spec, const char *bundle, struct guest_mounts **ret_mounts);
-size_t guest_mounts_count(const struct guest_mounts *mounts, enum guest_bind bind);
-/* Takes NULL. */
-void guest_mounts_free(struct guest_mounts *mounts);
-
-/* Rewrites the configuration in place. Every COPY and SHARE mount has its guest_source by then. */
-void guest_spec_rewrite(
-    Grpc__Spec *spec, const char *container_id, const char *root_path, const struct guest_mounts *mounts);
+/* Rewrites the configuration in place. Every mount that is not NONE or SHARED_MEMORY has its guest_source by
+   then. */
+void guest_spec_rewrite(Grpc__Spec *spec, const struct guest_container *container);
+/* Before the rewriting: whether it is to live in the pod's pid namespace. */
+bool guest_shares_pid_namespace(const Grpc__Spec *spec, enum container_kind kind);
 /* The part of it that holds for exec processes too. */
 void guest_process_rewrite(Grpc__Process *process);
 /* The same for the resources of Update. */
 void guest_resources_rewrite(Grpc__LinuxResources *resources);
-
-DEFINE_CLEANUP(struct guest_mounts *, guest_mounts_free);
-#define _cleanup_guest_mounts_ _cleanup_(guest_mounts_free)

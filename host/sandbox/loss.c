@@ -129,10 +129,12 @@ static void machine_is_gone(struct sandbox *sandbox)
 static void lost(evutil_socket_t fd, short what, void *context)
 {
     struct sandbox *sandbox = context;
-    if (sandbox->creation && sandbox->lost_reason)
-        creation_cancel(sandbox->creation, error_new(ERROR_UNAVAILABLE, "%s", sandbox->lost_reason));
-    if (sandbox->state == SANDBOX_RUNNING && sandbox->lost_reason) {
+    bool ran = sandbox->state == SANDBOX_RUNNING && sandbox->lost_reason;
+    if (ran)
         sandbox_set_state(sandbox, SANDBOX_STOPPING);
+    if (sandbox->lost_reason)
+        creation_cancel_all(sandbox, ERROR_UNAVAILABLE, sandbox->lost_reason);
+    if (ran) {
         lose_containers(sandbox);
         machine_is_gone(sandbox);
     } else if (sandbox->machine_ended) {
@@ -162,7 +164,33 @@ static void stop_machine(struct sandbox *sandbox)
         hv_stop(sandbox->hv);
 }
 
-static bool is_in_use(const struct sandbox *sandbox)
+/* A pod's sandbox container keeps the machine until it is deleted, any other only while it lives. */
+static bool keeps_machine(const struct container *container)
+{
+    enum process_state state = container_init(container)->state;
+    return state < (container->kind == CONTAINER_SANDBOX ? PROCESS_DELETED : PROCESS_STOPPED);
+}
+
+bool sandbox_is_kept(const struct sandbox *sandbox, const struct container *except)
+{
+    struct container *container;
+    TAILQ_FOREACH (container, &sandbox->containers, entry) {
+        if (container != except && keeps_machine(container))
+            return true;
+    }
+    return sandbox->held;
+}
+
+void sandbox_container_ended(struct sandbox *sandbox)
+{
+    if (!sandbox_is_kept(sandbox, NULL))
+        stop_machine(sandbox);
+    check_shutdown(sandbox);
+}
+
+/* ---- shutdown ---- */
+
+static bool any_lives(const struct sandbox *sandbox)
 {
     struct container *container;
     TAILQ_FOREACH (container, &sandbox->containers, entry) {
@@ -171,15 +199,6 @@ static bool is_in_use(const struct sandbox *sandbox)
     }
     return false;
 }
-
-void sandbox_container_ended(struct sandbox *sandbox)
-{
-    if (!is_in_use(sandbox))
-        stop_machine(sandbox);
-    check_shutdown(sandbox);
-}
-
-/* ---- shutdown ---- */
 
 static void shut_down(evutil_socket_t fd, short what, void *context)
 {
@@ -192,11 +211,11 @@ static void shut_down(evutil_socket_t fd, short what, void *context)
 
 void sandbox_shutdown(struct sandbox *sandbox, sandbox_done *done, void *context)
 {
-    if (sandbox->creation)
-        creation_cancel(sandbox->creation, error_new(ERROR_CANCELLED, "the sandbox was shut down"));
+    creation_cancel_all(sandbox, ERROR_CANCELLED, "the sandbox was shut down");
+    sandbox->held = false;
     sandbox->shutdown_done = done;
     sandbox->shutdown_context = context;
-    if (sandbox->state == SANDBOX_RUNNING && is_in_use(sandbox))
+    if (sandbox->state == SANDBOX_RUNNING && any_lives(sandbox))
         note_loss(sandbox, "the sandbox was shut down");
     else
         stop_machine(sandbox);

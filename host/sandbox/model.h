@@ -13,7 +13,9 @@
 #include "base/path.h"
 #include "oci/config.h"
 #include "sandbox/agent.h"
+#include "sandbox/guest_mounts.h"
 #include "sandbox/guest_spec.h"
+#include "sandbox/pod.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/settings.h"
 #include "sandbox/timeline.h"
@@ -45,11 +47,15 @@ struct container {
     char *id;
     char *bundle;
     struct container_storage *storage;
+    enum container_kind kind;                    /* known when its configuration has been read */
+    struct creation *creation;                   /* until Create is answered */
     TAILQ_HEAD(process_list, process) processes; /* init first */
     struct event *exec_patience;                 /* armed when init has ended before its execs */
     bool out_of_memory;
     TAILQ_ENTRY(container) entry;
 };
+
+TAILQ_HEAD(creation_queue, creation);
 
 struct process {
     unsigned references;
@@ -80,11 +86,14 @@ struct sandbox {
     void *context;
     enum sandbox_state state;
     struct settings *settings;
+    char *config_path; /* of the first container or the pod: where its settings come from; or NULL */
     struct storage *storage;
     bool holds_data; /* the guest writes to directories of the host: it has to power off in order */
     struct hv *hv;
     struct agent *agent;
-    struct creation *creation;
+    struct creation_queue creations; /* the first one is under way, unless next_creation is pending */
+    struct event *next_creation;
+    bool held; /* by sandbox_start: lives until it is shut down */
     struct timeline timeline;
     TAILQ_HEAD(, container) containers;
     bool machine_ended; /* hv said so */
@@ -106,6 +115,8 @@ void sandbox_remark(struct sandbox *sandbox, const char *format, ...) __attribut
 void sandbox_note(struct sandbox *sandbox, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* NULL, or why the agent cannot be asked. */
 struct error *sandbox_check_usable(const struct sandbox *sandbox);
+/* NULL, or why no container can be created. */
+struct error *sandbox_check_creatable(const struct sandbox *sandbox);
 struct error *sandbox_connect_stream(void *sandbox, int *ret_fd, uint32_t *ret_port);
 /* An event that cannot fail to be made; callback gets the context. */
 struct event *sandbox_event_new(struct sandbox *sandbox, event_callback_fn callback, void *context);
@@ -117,6 +128,8 @@ extern const struct hv_events sandbox_hv_events;
 void sandbox_agent_closed(void *sandbox, const struct error *reason);
 void sandbox_storage_failed(void *sandbox, const struct error *reason);
 void sandbox_loss_events(struct sandbox *sandbox);
+/* Whether the machine has a use left, apart from one container (or NULL). */
+bool sandbox_is_kept(const struct sandbox *sandbox, const struct container *except);
 /* A container's first process was reported or deleted: a machine without any use left is ended. */
 void sandbox_container_ended(struct sandbox *sandbox);
 /* Frees agent, machine and storage, and what they left in the directory. */
@@ -131,6 +144,8 @@ void sandbox_watch_memory(struct sandbox *sandbox);
 
 struct container *container_new(struct sandbox *sandbox, const char *id, const char *bundle);
 struct process *container_init(const struct container *container);
+/* What clients are told: a process of the host that stands for the container. */
+pid_t container_pid(const struct container *container);
 /* With its processes; waiters are answered. */
 void container_free(struct container *container);
 /* A small file of the bundle for front ends: `reason`, `oom`, `timings.json`. */
@@ -163,7 +178,10 @@ void process_watch_exit(struct process *process);
 
 /* ---- creation.c ---- */
 
-/* Interrupts it: everything is undone when this returns, and its `done` has got the reason, which is taken.
-   Not from a callback of the machine, the agent or the storage. */
+/* Interrupts it, or takes it out of the queue: everything is undone when this returns, and its `done` has got
+   the reason, which is taken. Not from a callback of the machine, the agent or the storage. */
 void creation_cancel(struct creation *creation, struct error *reason);
-struct container *creation_container(const struct creation *creation);
+/* The same for all that are under way or waiting. */
+void creation_cancel_all(struct sandbox *sandbox, enum error_code code, const char *reason);
+/* The callback of sandbox->next_creation. */
+void creation_begin_next(evutil_socket_t fd, short what, void *sandbox);

@@ -16,7 +16,7 @@ struct process *process_new(struct container *container, const char *exec_id, co
         .out = must_copy(out ? out : ""),
         .error = must_copy(error ? error : ""),
         .terminal = terminal,
-        .pid = sandbox_process_id(container->sandbox)};
+        .pid = container_pid(container)};
     TAILQ_INIT(&process->waiters);
     TAILQ_INSERT_TAIL(&container->processes, process, entry);
     return process;
@@ -293,7 +293,7 @@ void process_kill(struct process *process, uint32_t signal, bool all, sandbox_do
     struct sandbox *sandbox = process->container->sandbox;
     struct error *error = process_check(process, PROCESS_KILL);
     if (!error && process->state == PROCESS_CREATING) {
-        creation_cancel(sandbox->creation, error_new(ERROR_CANCELLED, "it was killed"));
+        creation_cancel(process->container->creation, error_new(ERROR_CANCELLED, "it was killed"));
         done(context, NULL);
         return;
     }

@@ -22,6 +22,8 @@ struct sandbox *sandbox_new(struct event_base *base, const struct sandbox_option
     sandbox->observer = observer;
     sandbox->context = context;
     TAILQ_INIT(&sandbox->containers);
+    TAILQ_INIT(&sandbox->creations);
+    sandbox->next_creation = sandbox_event_new(sandbox, creation_begin_next, sandbox);
     sandbox_loss_events(sandbox);
     timeline_mark(&sandbox->timeline, "supervisor ready");
     return sandbox;
@@ -61,6 +63,13 @@ struct error *sandbox_check_usable(const struct sandbox *sandbox)
     if (sandbox->lost_reason)
         return error_new(ERROR_UNAVAILABLE, "%s", sandbox->lost_reason);
     return refusal_error(sandbox_refusal(sandbox->state, SANDBOX_USE));
+}
+
+struct error *sandbox_check_creatable(const struct sandbox *sandbox)
+{
+    if (sandbox->lost_reason)
+        return error_new(ERROR_UNAVAILABLE, "%s", sandbox->lost_reason);
+    return refusal_error(sandbox_refusal(sandbox->state, SANDBOX_CREATE));
 }
 
 struct error *sandbox_connect_stream(void *context, int *ret_fd, uint32_t *ret_port)
@@ -112,9 +121,11 @@ bool sandbox_has_containers(const struct sandbox *sandbox)
     return !TAILQ_EMPTY(&sandbox->containers);
 }
 
-bool sandbox_is_creating(const struct sandbox *sandbox, const char *container_id)
+bool sandbox_is_for_creation_of(const struct sandbox *sandbox, const char *container_id)
 {
-    return sandbox->creation && strcmp(creation_container(sandbox->creation)->id, container_id) == 0;
+    const struct container *only = TAILQ_FIRST(&sandbox->containers);
+    return only && only->creation && !sandbox->held && !TAILQ_NEXT(only, entry) &&
+           strcmp(only->id, container_id) == 0;
 }
 
 pid_t sandbox_process_id(const struct sandbox *sandbox)
@@ -126,16 +137,17 @@ void sandbox_free(struct sandbox *sandbox)
 {
     if (!sandbox)
         return;
-    if (sandbox->creation)
-        creation_cancel(sandbox->creation, error_new(ERROR_CANCELLED, "the supervisor ends"));
+    creation_cancel_all(sandbox, ERROR_CANCELLED, "the supervisor ends");
     sandbox_release_machine(sandbox);
     while (!TAILQ_EMPTY(&sandbox->containers))
         container_free(TAILQ_FIRST(&sandbox->containers));
+    event_free(sandbox->next_creation);
     event_free(sandbox->lost_soon);
     event_free(sandbox->last_words);
     event_free(sandbox->stop_late);
     event_free(sandbox->shutdown_soon);
     settings_free(sandbox->settings);
+    free(sandbox->config_path);
     free(sandbox->lost_reason);
     free(sandbox);
 }

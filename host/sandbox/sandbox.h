@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A sandbox: one machine, its agent, and the containers in it. This is what containerd's Task service
- * commands; it knows nothing of ttrpc servers or of events' wire forms.
+ * A sandbox: one machine, its agent, and the containers in it: a pod, or a single container. This is what
+ * containerd's Task service commands; it knows nothing of ttrpc servers or of events' wire forms.
  *
  * Calls that take a `done` answer exactly once, now or later; the error is then the callee's. What a call may
  * do in which state is in states.h and docs/states.md. A sandbox serves containers of one front end, in one
@@ -60,6 +60,9 @@ struct sandbox_options {
     const char *initrd;
     sandbox_choose *choose;
     enum stdio_style stdio_style;
+    /* Caisson's own command line is the front end (namespace "caisson"): a container without a network
+       namespace is no mistake, and files of the bundle are copied, since nobody changes them later. */
+    bool standalone;
     bool debug;
 };
 
@@ -81,6 +84,20 @@ struct sandbox_container {
     const char *out;
     const char *error;
     bool terminal;
+    const char *config_path; /* ConfigPath of the runtime's options; NULL or "": none */
+};
+
+/* A pod whose machine is wanted before its containers. Borrowed during sandbox_start. */
+struct sandbox_pod {
+    const char *hostname;          /* "" or NULL: the guest's own */
+    char *const *dns;              /* lines of resolv.conf; or NULL */
+    const char *network_namespace; /* path; "" or NULL: none */
+    const struct sandbox_annotation {
+        const char *key;
+        const char *value;
+    } * annotations; /* as config.json would have them: sizes and settings */
+    size_t annotation_count;
+    const char *config_path; /* ConfigPath of the runtime's options; NULL or "": none */
 };
 
 /* Borrowed during the call. */
@@ -98,8 +115,10 @@ typedef void sandbox_done(void *context, struct error *error);
 
 struct sandbox *sandbox_new(struct event_base *base, const struct sandbox_options *options,
     const struct sandbox_observer *observer, void *context);
-/* Starts the machine with the first container; a failure, or an interruption by process_kill, process_delete
-   or sandbox_shutdown, undoes all of it. */
+/* Starts the machine without a container; it lives until sandbox_shutdown. */
+void sandbox_start(struct sandbox *sandbox, const struct sandbox_pod *pod, sandbox_done *done, void *context);
+/* Starts the machine where none runs yet; a failure, or an interruption by process_kill, process_delete or
+   sandbox_shutdown, undoes all of it. Creations are done one after the other, in the order of the calls. */
 void sandbox_create(
     struct sandbox *sandbox, const struct sandbox_container *container, sandbox_done *done, void *context);
 /* Takes everything down; done when no process, socket or file of the sandbox is left. Containers that still
@@ -110,8 +129,8 @@ void sandbox_free(struct sandbox *sandbox);
 
 enum sandbox_state sandbox_state(const struct sandbox *sandbox);
 bool sandbox_has_containers(const struct sandbox *sandbox);
-/* Whether this container's creation is under way. */
-bool sandbox_is_creating(const struct sandbox *sandbox, const char *container_id);
+/* Whether all that the sandbox is there for is this container, whose creation is under way. */
+bool sandbox_is_for_creation_of(const struct sandbox *sandbox, const char *container_id);
 /* The hypervisor's process, 0 where there is none. */
 pid_t sandbox_process_id(const struct sandbox *sandbox);
 
@@ -130,7 +149,7 @@ struct process_status {
     const char *error;
     bool terminal;
     enum process_state state;
-    pid_t pid; /* the hypervisor's: the guest's numbers mean nothing on the host */
+    pid_t pid; /* on the host: of the container's stand-in, or the hypervisor's where there is none */
     uint32_t exit_status;
     struct timespec exited_at; /* zero while it lives */
 };

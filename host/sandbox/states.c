@@ -6,7 +6,8 @@
 /* The words are those of containerd's own shim where it has some, because clients match on them. */
 #define REFUSE(name, error_code, text) static const struct refusal name = {error_code, text}
 
-REFUSE(create_twice, ERROR_ALREADY_EXISTS, "the sandbox is being created already");
+REFUSE(start_twice, ERROR_ALREADY_EXISTS, "the sandbox is being created already");
+REFUSE(start_again, ERROR_ALREADY_EXISTS, "the sandbox runs already");
 REFUSE(machine_absent, ERROR_FAILED_PRECONDITION, "the sandbox has no machine yet");
 REFUSE(machine_going, ERROR_UNAVAILABLE, "the sandbox is being stopped");
 REFUSE(machine_gone, ERROR_UNAVAILABLE, "the sandbox has stopped");
@@ -37,10 +38,12 @@ REFUSE(init_only, ERROR_UNIMPLEMENTED, "this call is for containers, not for the
 
 static const struct refusal *const sandbox_table[SANDBOX_STATE_COUNT][SANDBOX_CALL_COUNT] = {
     [SANDBOX_EMPTY] = {[SANDBOX_USE] = &machine_absent},
-    [SANDBOX_CREATING] = {[SANDBOX_CREATE] = &create_twice, [SANDBOX_USE] = &machine_absent},
-    [SANDBOX_RUNNING] = {},
-    [SANDBOX_STOPPING] = {[SANDBOX_CREATE] = &machine_going, [SANDBOX_USE] = &machine_going},
-    [SANDBOX_STOPPED] = {[SANDBOX_CREATE] = &machine_gone, [SANDBOX_USE] = &machine_gone},
+    [SANDBOX_CREATING] = {[SANDBOX_START] = &start_twice, [SANDBOX_USE] = &machine_absent},
+    [SANDBOX_RUNNING] = {[SANDBOX_START] = &start_again},
+    [SANDBOX_STOPPING] =
+        {[SANDBOX_START] = &machine_going, [SANDBOX_CREATE] = &machine_going, [SANDBOX_USE] = &machine_going},
+    [SANDBOX_STOPPED] =
+        {[SANDBOX_START] = &machine_gone, [SANDBOX_CREATE] = &machine_gone, [SANDBOX_USE] = &machine_gone},
 };
 
 typedef const struct refusal *const refusals[PROCESS_STATE_COUNT][PROCESS_CALL_COUNT];
@@ -170,7 +173,7 @@ static const unsigned process_successors[PROCESS_STATE_COUNT] = {
 };
 
 static const char *const sandbox_state_names[] = {"empty", "creating", "running", "stopping", "stopped"};
-static const char *const sandbox_call_names[] = {"create", "use", "shutdown"};
+static const char *const sandbox_call_names[] = {"start", "create", "use", "shutdown"};
 static const char *const process_state_names[] = {
     "creating", "created", "starting", "running", "pausing", "paused", "draining", "stopped", "deleted"};
 static const char *const process_call_names[] = {

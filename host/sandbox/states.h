@@ -23,6 +23,7 @@ enum sandbox_state {
 };
 
 enum sandbox_call {
+    SANDBOX_START,  /* of a machine without a container */
     SANDBOX_CREATE, /* of the first container, or of one more */
     SANDBOX_USE,    /* any call that needs the agent */
     SANDBOX_SHUTDOWN,

@@ -84,6 +84,7 @@ static struct sandbox_options sandbox_options(const struct shim_config *config)
         .initrd = config->places->initrd,
         .choose = config->choose,
         .stdio_style = own ? STDIO_LIKE_PIPES : STDIO_KEEP_OPEN,
+        .standalone = own,
         .debug = config->options->debug};
 }
 

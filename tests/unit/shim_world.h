@@ -13,6 +13,7 @@
 #include "proto/events.pb-c.h"
 #include "proto/publisher.pb-c.h"
 #include "proto/task.pb-c.h"
+#include "sandbox/model.h"
 #include "shim/shim.h"
 
 #include <fcntl.h>
@@ -143,6 +144,7 @@ static void world_begin_shim(struct world *world)
     int fd = -1;
     assert_ok(unix_listen(world->places.socket, &listener));
     assert_ok(shim_new(world->base, &config, listener, &world->shim));
+    world->shim->sandbox->options.standalone = true; /* no file server for the bundle's files */
     assert_ok(unix_connect(world->places.socket, &fd));
     assert_ok(ttrpc_client_new(world->base, fd, NULL, NULL, &world->client));
 }

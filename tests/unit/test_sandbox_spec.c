@@ -71,7 +71,7 @@ static int set_up(void **state)
     snprintf(
         text, sizeof(text), "%.*s%s%s", (int)(place - big_spec), big_spec, fixture->directory, place + 2);
     fixture->spec = parse(text);
-    assert_ok(guest_mounts_read(fixture->spec, bundle, &fixture->mounts));
+    assert_ok(guest_mounts_read(fixture->spec, bundle, true, &fixture->mounts));
     *state = fixture;
     return 0;
 }
@@ -96,7 +96,7 @@ static void test_classes_of_mounts(void **state)
     assert_string_equal(mounts[1].host_source, hosts);
     assert_int_equal(mounts[2].bind, GUEST_BIND_SHARE);
     assert_true(mounts[2].directory);
-    assert_int_equal(mounts[3].bind, GUEST_BIND_NONE);
+    assert_int_equal(mounts[3].bind, GUEST_BIND_SHARED_MEMORY);
     assert_int_equal(mounts[4].bind, GUEST_BIND_NONE);
     assert_int_equal(guest_mounts_count(fixture->mounts, GUEST_BIND_SHARE), 1);
 }
@@ -107,7 +107,9 @@ static void test_rewriting(void **state)
     Grpc__Spec *spec = fixture->spec;
     fixture->mounts->mounts[1].guest_source = must_copy("/copies/1");
     fixture->mounts->mounts[2].guest_source = must_copy("/shared/0");
-    guest_spec_rewrite(spec, "c1", "/guest/rootfs", fixture->mounts);
+    const struct guest_container container = {
+        .id = "c1", .root_path = "/guest/rootfs", .kind = CONTAINER_SINGLE, .mounts = fixture->mounts};
+    guest_spec_rewrite(spec, &container);
     assert_string_equal(spec->root->path, "/guest/rootfs");
     assert_string_equal(spec->process->apparmor_profile, "");
     assert_string_equal(spec->process->selinux_label, "");
@@ -137,7 +139,7 @@ static void test_missing_source(void **state)
     struct guest_mounts *mounts = NULL;
     _cleanup_oci_spec_ Grpc__Spec *spec =
         parse(SPEC(",\"mounts\":[{\"destination\":\"/d\",\"type\":\"bind\",\"source\":\"nothing\"}]"));
-    _cleanup_error_ struct error *error = guest_mounts_read(spec, fixture->directory, &mounts);
+    _cleanup_error_ struct error *error = guest_mounts_read(spec, fixture->directory, true, &mounts);
     assert_int_equal(error_code(error), ERROR_NOT_FOUND);
     assert_non_null(strstr(error_message(error), "/d does not exist on the host: nothing"));
 }

@@ -53,7 +53,8 @@ static void test_sandbox_table(void **state)
             if (sandbox_may_become(from, to))
                 strv_append(&successors, sandbox_state_name(to));
         _cleanup_free_ char *next = strv_join(successors, ", ");
-        _cleanup_free_ char *row = must_printf("\n| %s | %s | %s | %s | %s |\n", sandbox_state_name(from),
+        _cleanup_free_ char *row = must_printf("\n| %s | %s | %s | %s | %s | %s |\n",
+            sandbox_state_name(from), cell(sandbox_refusal(from, SANDBOX_START)),
             cell(sandbox_refusal(from, SANDBOX_CREATE)), cell(sandbox_refusal(from, SANDBOX_USE)),
             cell(sandbox_refusal(from, SANDBOX_SHUTDOWN)), next);
         assert_row("\n## Sandbox\n", row);
