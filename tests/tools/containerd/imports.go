@@ -7,7 +7,6 @@ package tools
 
 import (
 	_ "github.com/containerd/containerd/v2/integration/client"
-	_ "github.com/containerd/containerd/v2/integration/failpoint/cmd/loopback-v2"
 	_ "github.com/containerd/containerd/v2/integration/images"
 	_ "github.com/containerd/containerd/v2/integration/remote"
 )
