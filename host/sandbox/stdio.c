@@ -2,27 +2,26 @@
 #include "sandbox/stdio.h"
 
 #include "base/fd.h"
+#include "sandbox/drain.h"
+#include "sandbox/endpoint.h"
 #include "sandbox/pump.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-
-enum stream_index { STREAM_IN, STREAM_OUT, STREAM_ERROR, STREAM_COUNT };
-
-static const char *const stream_names[STREAM_COUNT] = {"standard input", "standard output", "standard error"};
 
 struct stream {
     struct stdio *stdio;
-    int endpoint; /* until the pump takes it */
-    int kept;     /* the other end of the fifo, held open */
-    bool watch_reader;
-    struct pump *pump; /* NULL when the stream has ended */
+    struct endpoint endpoint; /* its descriptor: until the pump takes it */
+    struct pump *pump;        /* NULL when the stream has ended */
+    struct drain *drain;      /* then waits until a program has taken the rest */
 };
 
 struct stdio {
     struct event_base *base;
     struct stream streams[STREAM_COUNT];
+    struct logger *logger; /* NULL where no program takes the output */
+    struct event *ready_soon;
+    stdio_ready *ready;
+    void *ready_context;
     struct event *patience_over;
     struct event *drained_soon;
     struct timeval patience;
@@ -33,99 +32,22 @@ struct stdio {
     char *complaint;
 };
 
-/* ---- endpoints ---- */
-
-static struct error *open_fifo_end(const char *path, int flags, const char *name, int *ret_fd)
-{
-    int fd = open(path, flags | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return error_errno(errno, "%s: opening %s", name, path);
-    *ret_fd = fd;
-    return NULL;
-}
-
-/* A reader first: without one, opening the write end without blocking fails. */
-static struct error *open_output_fifo(
-    struct stream *stream, const char *path, const char *name, enum stdio_style style)
-{
-    if (style == STDIO_LIKE_PIPES) {
-        stream->endpoint = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-        stream->watch_reader = stream->endpoint >= 0;
-        if (stream->endpoint >= 0)
-            return NULL;
-        if (errno != ENXIO)
-            return error_errno(errno, "%s: opening %s", name, path);
-    }
-    TRY(open_fifo_end(path, O_RDONLY, name, &stream->kept));
-    return open_fifo_end(path, O_WRONLY, name, &stream->endpoint);
-}
-
-static struct error *open_input_fifo(
-    struct stream *stream, const char *path, const char *name, enum stdio_style style)
-{
-    TRY(open_fifo_end(path, O_RDONLY, name, &stream->endpoint));
-    return style == STDIO_KEEP_OPEN ? open_fifo_end(path, O_WRONLY, name, &stream->kept) : NULL;
-}
-
-static struct error *open_file(struct stream *stream, const char *path, const char *name, bool input)
-{
-    int flags = input ? O_RDONLY : O_WRONLY | O_APPEND | O_CREAT;
-    stream->endpoint = open(path, flags | O_CLOEXEC | O_NOCTTY, 0600);
-    return stream->endpoint < 0 ? error_errno(errno, "%s: opening %s", name, path) : NULL;
-}
-
-static struct error *check_fifo(const char *path, const char *name)
-{
-    struct stat status;
-    if (stat(path, &status) < 0)
-        return error_errno(errno, "%s: %s", name, path);
-    if (!S_ISFIFO(status.st_mode))
-        return error_new(ERROR_INVALID_ARGUMENT, "%s: %s is not a fifo", name, path);
-    return NULL;
-}
-
-static struct error *open_endpoint(
-    struct stream *stream, const char *address, enum stream_index index, enum stdio_style style)
-{
-    const char *name = stream_names[index];
-    bool input = index == STREAM_IN;
-    if (strncmp(address, "file://", 7) == 0)
-        return open_file(stream, address + 7, name, input);
-    if (strstr(address, "://") && strncmp(address, "fifo://", 7) != 0)
-        return error_new(ERROR_UNIMPLEMENTED, "%s: %s is not supported, only fifos and file:// addresses are",
-            name, address);
-    const char *path = strncmp(address, "fifo://", 7) == 0 ? address + 7 : address;
-    TRY(check_fifo(path, name));
-    return input ? open_input_fifo(stream, path, name, style) : open_output_fifo(stream, path, name, style);
-}
-
-/* Output that nobody asked for still has to go somewhere. */
-static struct error *open_nowhere(struct stream *stream)
-{
-    stream->endpoint = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    return stream->endpoint < 0 ? error_errno(errno, "opening /dev/null") : NULL;
-}
-
-static struct error *open_endpoints(struct stdio *stdio, const struct stdio_options *options)
-{
-    const char *const addresses[STREAM_COUNT] = {
-        options->in, options->out, options->terminal ? NULL : options->error};
-    for (unsigned i = 0; i < STREAM_COUNT; i++) {
-        struct stream *stream = &stdio->streams[i];
-        if (addresses[i] && *addresses[i])
-            TRY(open_endpoint(stream, addresses[i], i, options->style));
-        else if (i == STREAM_OUT || (i == STREAM_ERROR && !options->terminal))
-            TRY(open_nowhere(stream));
-    }
-    return NULL;
-}
-
 /* ---- the end ---- */
+
+static bool is_done(const struct stream *stream)
+{
+    return !stream->pump && !stream->drain;
+}
+
+static bool is_drained(const struct stdio *stdio)
+{
+    return is_done(&stdio->streams[STREAM_OUT]) && is_done(&stdio->streams[STREAM_ERROR]);
+}
 
 static void tell_drained(evutil_socket_t fd, short what, void *context)
 {
     struct stdio *stdio = context;
-    bool complete = !stdio->streams[STREAM_OUT].pump && !stdio->streams[STREAM_ERROR].pump;
+    bool complete = is_drained(stdio);
     evtimer_del(stdio->patience_over);
     stdio_drained *drained = stdio->drained;
     stdio->drained = NULL;
@@ -154,14 +76,14 @@ static void patience_over(evutil_socket_t fd, short what, void *context)
 
 static void check_drained(struct stdio *stdio)
 {
-    if (stdio->process_ended && !stdio->streams[STREAM_OUT].pump && !stdio->streams[STREAM_ERROR].pump)
+    if (stdio->process_ended && is_drained(stdio))
         event_active(stdio->drained_soon, EV_TIMEOUT, 0);
 }
 
 static void note_trouble(struct stream *stream, const struct error *reason)
 {
     struct stdio *stdio = stream->stdio;
-    const char *name = stream_names[stream - stdio->streams];
+    const char *name = stream_name((enum stream_index)(stream - stdio->streams));
     int errnum = 0;
     uint64_t lost = pump_lost(stream->pump, &errnum);
     if (stdio->complaint)
@@ -173,14 +95,41 @@ static void note_trouble(struct stream *stream, const struct error *reason)
         stdio->complaint = must_printf("%s: %s", name, error_message(reason));
 }
 
+static void stream_over(void *context)
+{
+    struct stream *stream = context;
+    drain_free(TAKE_PTR(stream->drain));
+    close_fd(TAKE_FD(stream->endpoint.kept));
+    check_drained(stream->stdio);
+}
+
 static void stream_ended(void *context, enum pump_end end, const struct error *reason)
 {
     struct stream *stream = context;
-    struct stdio *stdio = stream->stdio;
     note_trouble(stream, reason);
     pump_free(TAKE_PTR(stream->pump));
-    close_fd(TAKE_FD(stream->kept));
-    check_drained(stdio);
+    if (end == PUMP_FINISHED && stream->endpoint.await_reader)
+        stream->drain = drain_new(stream->stdio->base, stream->endpoint.kept, stream_over, stream);
+    else
+        stream_over(stream);
+}
+
+/* ---- getting ready ---- */
+
+static void tell_ready(evutil_socket_t fd, short what, void *context)
+{
+    struct stdio *stdio = context;
+    stdio->ready(stdio->ready_context, NULL);
+}
+
+void stdio_await_ready(struct stdio *stdio, stdio_ready *done, void *context)
+{
+    stdio->ready = done;
+    stdio->ready_context = context;
+    if (stdio->logger)
+        logger_await_ready(stdio->logger, done, context);
+    else
+        event_active(stdio->ready_soon, EV_TIMEOUT, 0);
 }
 
 /* ---- life ---- */
@@ -199,10 +148,16 @@ struct error *stdio_new(
     _cleanup_stdio_ struct stdio *stdio = must_new(struct stdio);
     stdio->base = base;
     for (unsigned i = 0; i < STREAM_COUNT; i++)
-        stdio->streams[i] = (struct stream){.stdio = stdio, .endpoint = -1, .kept = -1};
+        stdio->streams[i] = (struct stream){.stdio = stdio, .endpoint = {.fd = -1, .kept = -1}};
+    stdio->ready_soon = timer_new(stdio, tell_ready);
     stdio->patience_over = timer_new(stdio, patience_over);
     stdio->drained_soon = timer_new(stdio, tell_drained);
-    TRY(open_endpoints(stdio, options));
+    struct endpoint endpoints[STREAM_COUNT];
+    struct error *error = endpoints_open(options, endpoints, &stdio->logger);
+    for (unsigned i = 0; i < STREAM_COUNT; i++)
+        stdio->streams[i].endpoint = endpoints[i];
+    if (error)
+        return error;
     *ret_stdio = TAKE_PTR(stdio);
     return NULL;
 }
@@ -212,13 +167,13 @@ static struct error *connect_stream(
 {
     int guest = -1;
     uint32_t port = 0;
-    if (stream->endpoint < 0)
+    if (stream->endpoint.fd < 0)
         return NULL;
     TRY(connect(context, &guest, &port));
-    int endpoint = TAKE_FD(stream->endpoint);
+    int endpoint = TAKE_FD(stream->endpoint.fd);
     bool input = stream == &stream->stdio->streams[STREAM_IN];
     TRY(pump_new(stream->stdio->base, input ? endpoint : guest, input ? guest : endpoint,
-        stream->watch_reader, stream_ended, stream, &stream->pump));
+        stream->endpoint.watch_reader, stream_ended, stream, &stream->pump));
     *ret_port = port;
     return NULL;
 }
@@ -237,7 +192,7 @@ struct error *stdio_connect(
 void stdio_close_input(struct stdio *stdio)
 {
     struct stream *stream = &stdio->streams[STREAM_IN];
-    close_fd(TAKE_FD(stream->kept));
+    close_fd(TAKE_FD(stream->endpoint.kept));
     if (stream->pump)
         pump_finish(stream->pump);
 }
@@ -246,7 +201,7 @@ void stdio_process_ended(struct stdio *stdio, uint32_t patience, stdio_drained *
 {
     struct stream *input = &stdio->streams[STREAM_IN];
     pump_free(TAKE_PTR(input->pump));
-    close_fd(TAKE_FD(input->kept));
+    close_fd(TAKE_FD(input->endpoint.kept));
     stdio->process_ended = true;
     stdio->drained = drained;
     stdio->drained_context = context;
@@ -268,9 +223,14 @@ void stdio_free(struct stdio *stdio)
     for (unsigned i = 0; i < STREAM_COUNT; i++) {
         struct stream *stream = &stdio->streams[i];
         pump_free(stream->pump);
-        close_fd(stream->endpoint);
-        close_fd(stream->kept);
+        drain_free(stream->drain);
+        close_fd(stream->endpoint.fd);
+        close_fd(stream->endpoint.kept);
     }
+    if (stdio->logger)
+        logger_leave(stdio->logger);
+    if (stdio->ready_soon)
+        event_free(stdio->ready_soon);
     if (stdio->patience_over)
         event_free(stdio->patience_over);
     if (stdio->drained_soon)

@@ -2,8 +2,9 @@
 /*
  * The standard streams of one process: endpoints on the host joined to connections into the guest.
  *
- * An endpoint is a fifo's path, file:///path (appended to), or nothing. How long an output fifo stays open is
- * a choice between two kinds of front ends:
+ * An endpoint is a fifo's path (also fifo:///path), file:///path (appended to), for output a program
+ * (binary:///path, see logger.h), or nothing. How long an output fifo stays open is a choice between two
+ * kinds of front ends:
  *
  *   STDIO_KEEP_OPEN   containerd's contract: the supervisor holds a second end of every fifo, so a front end
  *                     may go and come back; a process never sees EPIPE for it, it waits. Standard input ends
@@ -16,6 +17,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "sandbox/logger.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -29,6 +31,9 @@ struct stdio_options {
     const char *error;
     bool terminal; /* standard error is the terminal's, too: `error` is not used */
     enum stdio_style style;
+    struct loggers *loggers;  /* NULL: programs are refused */
+    const char *container_id; /* whose streams they are; for programs */
+    const char *exec_id;      /* NULL or "": of the container's first process */
 };
 
 /* How the guest knows the connections; 0: none. */
@@ -42,12 +47,17 @@ struct stdio_ports {
 typedef struct error *stdio_connect_guest(void *context, int *ret_fd, uint32_t *ret_port);
 
 struct stdio;
-/* After stdio_process_ended: all output is with its reader, or (not complete) the reader stood still. */
+/* After stdio_process_ended: all output is with its reader (in its fifo, in its file, or taken by its
+   program), or (not complete) the reader stood still. */
 typedef void stdio_drained(void *context, bool complete);
 
-/* Opens the endpoints; NOT_FOUND and so on name the stream. The options are copied. */
+/* Opens the endpoints, starts the program; NOT_FOUND and so on name the stream. The options are copied. */
 struct error *stdio_new(
     struct event_base *base, const struct stdio_options *options, struct stdio **ret_stdio);
+/* Tells once, from the event loop, when whoever takes the output is ready for it, or why it will not be (the
+   callee's). Not after stdio_free. */
+typedef void stdio_ready(void *context, struct error *error);
+void stdio_await_ready(struct stdio *stdio, stdio_ready *done, void *context);
 /* Connects each endpoint and starts to move bytes. Without an output endpoint the output is discarded. */
 struct error *stdio_connect(
     struct stdio *stdio, stdio_connect_guest *connect, void *context, struct stdio_ports *ret_ports);

@@ -336,7 +336,8 @@ static void test_refused_endpoints(void **state)
         const char *address;
         enum error_code code;
     } cases[] = {{"/does/not/exist", ERROR_NOT_FOUND}, {"binary:///bin/logger", ERROR_UNIMPLEMENTED},
-        {"/dev/null", ERROR_INVALID_ARGUMENT}, {"file:///does/not/exist", ERROR_NOT_FOUND}};
+        {"/dev/null", ERROR_INVALID_ARGUMENT}, {"file:///dev/null/log", ERROR_INVALID_ARGUMENT},
+        {"relative", ERROR_INVALID_ARGUMENT}, {"file:///a%zz", ERROR_INVALID_ARGUMENT}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct stdio_options options = {.out = cases[i].address};
         _cleanup_error_ struct error *error = stdio_new(fixture->base, &options, &fixture->stdio);
