@@ -21,18 +21,18 @@ await_status() {
 	timeout 20 bash -c 'until ctr tasks ls | grep -q "^$1 .*$2"; do :; done' - "$1" "$2"
 }
 
-# kill_and_delete ID: the exit code becomes that of this.
+# kill_and_delete ID
 kill_and_delete() {
 	ctr tasks kill -s KILL "$1"
 	await_status "$1" STOPPED
-	ctr tasks delete "$1" 2>/dev/null
+	ctr tasks delete "$1" >/dev/null 2>&1 || true
 }
 
 # watch_events: what containerd tells goes to $events from when this returns; its reader is $watcher.
 watch_events() {
 	events=$BATS_TEST_TMPDIR/events
 	: >"$events"
-	ctr events >"$events" 2>/dev/null 3>&- &
+	ctr events >"$events" 2>"$events.err" 3>&- &
 	watcher=$!
 	# Subscribed when the event of a harmless change comes through.
 	timeout 20 bash -c 'until grep -q /namespaces/ "$1"; do ctr namespaces label default "watch=$RANDOM"; done' - "$events"
@@ -108,19 +108,30 @@ watch_events() {
 	END
 }
 
-@test "kill: a signal that is caught, one that is not" {
-	ctr run --runtime "$TEST_RUNTIME" "$image" trapper \
-		sh -c 'trap "echo caught; exit 12" TERM; echo ready; while :; do sleep 0.1; done' \
-		>"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
-	local front=$! code=0
-	wait_for_line "$BATS_TEST_TMPDIR/out" ready
-	ctr tasks kill -s TERM trapper
+# run_in_background ID COMMAND...: until it says "ready"; its pid is $front.
+run_in_background() {
+	local id=$1
+	shift
+	ctr run --rm --runtime "$TEST_RUNTIME" "$image" "$id" "$@" >"$BATS_TEST_TMPDIR/$id" 2>&1 3>&- &
+	front=$!
+	wait_for_line "$BATS_TEST_TMPDIR/$id" ready
+}
+
+# expect_code N: of what was run in the background.
+expect_code() {
+	local code=0
 	wait "$front" || code=$?
-	[ "$code" -eq 12 ]
-	wait_for_line "$BATS_TEST_TMPDIR/out" caught
-	start sleeper sleep 1000
-	run kill_and_delete sleeper
-	expect_status 137
+	[ "$code" -eq "$1" ] || { echo "code $code, not $1"; return 1; }
+}
+
+@test "kill: a signal that is caught, one that is not" {
+	run_in_background trapper sh -c 'trap "echo caught; exit 12" TERM; echo ready; while :; do sleep 0.1; done'
+	ctr tasks kill -s TERM trapper
+	expect_code 12
+	grep -q caught "$BATS_TEST_TMPDIR/trapper"
+	run_in_background sleeper sh -c 'echo ready; sleep 1000'
+	ctr tasks kill -s KILL sleeper
+	expect_code 137
 	run ctr tasks kill nobody
 	[ "$status" -ne 0 ]
 	expect_output "not found"
@@ -167,8 +178,8 @@ watch_events() {
 	watch_events
 	start told sleep 1000
 	ctr tasks exec -d --exec-id extra told sleep 1000
-	kill_and_delete told || true
-	wait_for_line "$events" /tasks/delete
+	kill_and_delete told
+	wait_for_line "$events" /tasks/delete || { cat "$events.err"; kill -0 $watcher; false; }
 	kill "$watcher"
 	run grep -oE '/tasks/[a-z-]+' "$events"
 	[ "$(head -n 4 <<<"$output")" = $'/tasks/create\n/tasks/start\n/tasks/exec-added\n/tasks/exec-started' ]
@@ -201,7 +212,7 @@ watch_events() {
 @test "what a container changes is in its snapshot" {
 	start changed sleep 1000
 	ctr tasks exec --exec-id write changed sh -c 'echo kept >/etc/kept; rm /bin/vi; sync'
-	kill_and_delete changed || true
+	kill_and_delete changed
 	ctr snapshots diff changed >"$BATS_TEST_TMPDIR/diff.tar"
 	run tar -tf "$BATS_TEST_TMPDIR/diff.tar"
 	expect_output etc/kept

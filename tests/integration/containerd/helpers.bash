@@ -54,7 +54,7 @@ teardown() {
 
 # write_configuration: the CRI part differs between 1.6 and 2.x, and nowhere else.
 write_configuration() {
-	local version=2 plugin=io.containerd.grpc.v1.cri images='' runtimes='' name
+	local version=2 plugin=io.containerd.grpc.v1.cri images='' runtimes='' name programs='bin_dir = "/usr/lib/cni"'
 	if containerd_is_at_least 2.0; then
 		version=3 plugin=io.containerd.cri.v1.runtime
 		images='
@@ -68,6 +68,7 @@ write_configuration() {
   sandbox_image = \"caisson.test/pause:1\"
   disable_apparmor = true"
 	fi
+	! containerd_is_at_least 2.1 || programs='bin_dirs = ["/usr/lib/cni"]'
 	for name in runc kata; do
 		runtimes+="
   [plugins.\"$plugin\".containerd.runtimes.$name]
@@ -89,7 +90,7 @@ write_configuration() {
 		  default_runtime_name = "${TEST_RUNTIME_NAME}"
 		$runtimes
 		[plugins."$plugin".cni]
-		  bin_dir = "/usr/lib/cni"
+		  $programs
 		  conf_dir = "$INSTANCE/cni"
 	END
 }

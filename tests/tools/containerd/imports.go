@@ -2,7 +2,8 @@
 
 //go:build tools
 
-// Package tools names what the tests of containerd import beside its programs, for go.sum.
+// Package tools names what the tests of containerd import beside its programs. `go mod tidy` does not see what
+// those of CRI need: `go get -t github.com/containerd/containerd/v2/integration` after it does.
 package tools
 
 import (
