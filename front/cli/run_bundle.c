@@ -90,11 +90,13 @@ static struct error *plan_security(const struct run_settings *settings, struct p
 static struct error *plan_network(const struct run_settings *settings, struct plan *plan)
 {
     plan->network = settings->network ?: settings->ports ? "user" : "none";
-    if (strcmp(plan->network, "none") && strcmp(plan->network, "user"))
-        return error_new(ERROR_INVALID_ARGUMENT, "--network is none or user, not \"%s\"", plan->network);
-    if (settings->ports && !strcmp(plan->network, "none"))
-        return error_new(
-            ERROR_INVALID_ARGUMENT, "-p publishes nothing with --network none; use --network user");
+    if (strcmp(plan->network, "none") && strcmp(plan->network, "user") &&
+        strncmp(plan->network, SPEC_NAMESPACE "/", strlen(SPEC_NAMESPACE "/")))
+        return error_new(ERROR_INVALID_ARGUMENT,
+            "--network is none, user or " SPEC_NAMESPACE "/PATH, not \"%s\"", plan->network);
+    if (settings->ports && strcmp(plan->network, "user"))
+        return error_new(ERROR_INVALID_ARGUMENT, "-p publishes nothing with --network %s; use --network user",
+            plan->network);
     return ports_parse(settings->ports, &plan->ports);
 }
 

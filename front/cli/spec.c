@@ -70,7 +70,8 @@ static struct error *build_annotations(const struct spec_input *input, json_t **
     annotate(annotations, "hypervisor", settings->hypervisor);
     annotate_number(annotations, "vcpus", (uint64_t)settings->vcpus);
     annotate_number(annotations, "scratch-size", settings->scratch);
-    annotate(annotations, "network", input->network);
+    bool is_namespace = !strncmp(input->network, SPEC_NAMESPACE, strlen(SPEC_NAMESPACE));
+    annotate(annotations, "network", is_namespace ? "none" : input->network);
     annotate_list(annotations, "ports", input->ports);
     annotate_list(annotations, "dns", settings->dns);
     if (settings->init)

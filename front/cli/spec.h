@@ -12,6 +12,9 @@
 #include <jansson.h>
 
 /* All borrowed. */
+/* Begins the name of a network that is a namespace of the host's. */
+#define SPEC_NAMESPACE "ns:"
+
 struct spec_input {
     const struct run_settings *settings;
     const struct image_config *image;
@@ -21,7 +24,7 @@ struct spec_input {
     char *const *ports;        /* as ports_parse gives them */
     char *const *capabilities; /* "CAP_..." */
     const json_t *seccomp;     /* linux.seccomp; NULL: unconfined */
-    const char *network;       /* none or user */
+    const char *network;       /* none, user, or SPEC_NAMESPACE and a path */
     const char *hostname;
     const char *bundle; /* holds hosts, hostname and perhaps resolv.conf */
     bool has_resolver;  /* there is a resolv.conf in the bundle */

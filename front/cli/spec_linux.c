@@ -18,6 +18,7 @@ static const char *const masked_paths[] = {"/proc/asound", "/proc/acpi", "/proc/
     "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"};
 static const char *const readonly_paths[] = {
     "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
+/* The network's comes last: see build_namespaces. */
 static const char *const namespaces[] = {"pid", "mount", "ipc", "uts", "cgroup", "network"};
 
 static json_t *words(const char *const *list, size_t count)
@@ -29,12 +30,15 @@ static json_t *words(const char *const *list, size_t count)
     return array;
 }
 
-static json_t *build_namespaces(void)
+static json_t *build_namespaces(const char *network)
 {
     json_t *array = json_array();
 
     for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++)
         json_array_append_new(array, json_pack("{s:s}", "type", namespaces[i]));
+    if (!strncmp(network, SPEC_NAMESPACE, strlen(SPEC_NAMESPACE)))
+        json_object_set_new(json_array_get(array, ARRAY_SIZE(namespaces) - 1), "path",
+            json_string(network + strlen(SPEC_NAMESPACE)));
     return array;
 }
 
@@ -124,8 +128,8 @@ struct error *spec_linux(const struct spec_input *input, json_t **ret_linux)
 
     TRY(build_resources(input->settings, &resources));
     TRY(build_sysctl(input->settings, &sysctl));
-    result = json_pack(
-        "{s:o, s:O, s:O}", "namespaces", build_namespaces(), "resources", resources, "sysctl", sysctl);
+    result = json_pack("{s:o, s:O, s:O}", "namespaces", build_namespaces(input->network), "resources",
+        resources, "sysctl", sysctl);
     if (!input->settings->privileged) {
         json_object_set_new(result, "maskedPaths", words(masked_paths, ARRAY_SIZE(masked_paths)));
         json_object_set_new(result, "readonlyPaths", words(readonly_paths, ARRAY_SIZE(readonly_paths)));

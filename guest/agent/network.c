@@ -27,18 +27,38 @@ static struct error *set_link(
     return netlink_call(fd, &request);
 }
 
+/* NULL for an empty text, and where no link has the address. */
+static struct error *find_by_hardware(
+    const struct network_links *links, const char *text, const struct network_link **ret_link)
+{
+    uint8_t hardware[HARDWARE_ADDRESS_SIZE];
+    *ret_link = NULL;
+    if (text[0] == '\0')
+        return NULL;
+    TRY(hardware_address_parse(text, hardware));
+    *ret_link = network_links_by_hardware(links, hardware);
+    return NULL;
+}
+
+/* A card in reserve has another hardware address than the interface that it will be: the host gives it as the
+   device's path. A path of another kind is none. */
+static const struct network_link *find_reserve(const struct network_links *links, const char *path)
+{
+    const struct network_link *found = NULL;
+    error_free(find_by_hardware(links, path, &found));
+    return found;
+}
+
 static struct error *find_link(int fd, const Types__Interface *interface, struct network_link *ret_link)
 {
     struct network_links links;
-    TRY(network_links_read(fd, &links));
     const struct network_link *found;
-    if (interface->hw_addr[0] != '\0') {
-        uint8_t hardware[HARDWARE_ADDRESS_SIZE];
-        TRY(hardware_address_parse(interface->hw_addr, hardware));
-        found = network_links_by_hardware(&links, hardware);
-    } else {
+    TRY(network_links_read(fd, &links));
+    TRY(find_by_hardware(&links, interface->hw_addr, &found));
+    if (!found)
+        found = find_reserve(&links, interface->device_path);
+    if (!found && interface->hw_addr[0] == '\0')
         found = network_links_by_name(&links, interface->name[0] ? interface->name : interface->device);
-    }
     if (!found)
         return error_new(ERROR_NOT_FOUND,
             "the guest has no network interface with the address \"%.32s\" "
@@ -58,6 +78,34 @@ static struct error *rename_link(int fd, const struct network_link *link, const 
     TRY(set_link(fd, link->index, 0, IFF_UP, NULL, 0));
     return error_wrap(
         set_link(fd, link->index, 0, 0, name, 0), "renaming the interface %s to %s", link->name, name);
+}
+
+/* Two interfaces may change places: the one in the way gets a name that nobody else has. */
+static struct error *clear_name(int fd, const struct network_link *wanted, const char *name)
+{
+    struct network_links links;
+    TRY(network_links_read(fd, &links));
+    const struct network_link *other = network_links_by_name(&links, name);
+    if (!other || other->index == wanted->index || other->flags & IFF_UP)
+        return NULL;
+    _cleanup_free_ char *aside = must_printf("aside%d", other->index);
+    return rename_link(fd, other, aside);
+}
+
+static struct error *set_hardware(int fd, const struct network_link *link, const char *text)
+{
+    uint8_t hardware[HARDWARE_ADDRESS_SIZE];
+    const struct ifinfomsg header = {.ifi_family = AF_UNSPEC, .ifi_index = link->index};
+    if (text[0] == '\0')
+        return NULL;
+    TRY(hardware_address_parse(text, hardware));
+    if (link->has_hardware && memcmp(link->hardware, hardware, sizeof(hardware)) == 0)
+        return NULL;
+    struct netlink_request request;
+    netlink_begin(&request, RTM_NEWLINK, 0, &header, sizeof(header));
+    netlink_put(&request, IFLA_ADDRESS, hardware, sizeof(hardware));
+    return error_wrap(
+        netlink_call(fd, &request), "giving the interface %s the hardware address %s", link->name, text);
 }
 
 /* ---- addresses ---- */
@@ -119,9 +167,9 @@ static struct error *flush_addresses(int fd, int index)
 
 static struct error *add_address(int fd, int index, const Types__IPAddress *wanted)
 {
-    struct address address;
-    TRY(address_parse(wanted->address, &address));
-    TRY(address_set_prefix(&address, wanted->mask));
+    struct ip_address address;
+    TRY(ip_address_parse(wanted->address, &address));
+    TRY(ip_address_set_prefix(&address, wanted->mask));
     const struct ifaddrmsg header = {.ifa_family = address.family,
         .ifa_prefixlen = address.prefix,
         /* The host has chosen it: looking for a duplicate would only delay its use. */
@@ -143,7 +191,9 @@ struct error *network_update_interface(const Types__Interface *interface)
     if (interface->mtu > UINT16_MAX)
         return error_new(
             ERROR_INVALID_ARGUMENT, "%llu is no size of a packet", (unsigned long long)interface->mtu);
+    TRY(clear_name(fd, &link, interface->name));
     TRY(rename_link(fd, &link, interface->name));
+    TRY(set_hardware(fd, &link, interface->hw_addr));
     TRY(flush_addresses(fd, link.index));
     for (size_t i = 0; i < interface->n_ip_addresses; i++)
         TRY(add_address(fd, link.index, interface->ip_addresses[i]));
@@ -176,7 +226,7 @@ static struct error *flush_routes(int fd)
 
 /* The addresses of a route; an empty text is the unspecified one. */
 struct route {
-    struct address destination, gateway, source;
+    struct ip_address destination, gateway, source;
     bool has_gateway, has_source;
 };
 
@@ -184,12 +234,12 @@ static struct error *parse_route(const Types__Route *wanted, struct route *ret_r
 {
     struct route route = {.has_gateway = wanted->gateway[0] != '\0', .has_source = wanted->source[0] != '\0'};
     if (route.has_gateway)
-        TRY(address_parse(wanted->gateway, &route.gateway));
+        TRY(ip_address_parse(wanted->gateway, &route.gateway));
     if (route.has_source)
-        TRY(address_parse(wanted->source, &route.source));
+        TRY(ip_address_parse(wanted->source, &route.source));
     bool is_default = wanted->dest[0] == '\0' || strcmp(wanted->dest, "default") == 0;
     if (!is_default)
-        TRY(address_parse(wanted->dest, &route.destination));
+        TRY(ip_address_parse(wanted->dest, &route.destination));
     else
         route.destination.family = route.has_gateway                       ? route.gateway.family
                                    : wanted->family == TYPES__IPFAMILY__v6 ? AF_INET6
@@ -222,6 +272,8 @@ static struct error *add_route(int fd, const struct network_links *links, const 
         netlink_put(&request, RTA_PREFSRC, route.source.bytes, route.source.length);
     if (link)
         netlink_put_number(&request, RTA_OIF, (uint32_t)link->index);
+    if (wanted->priority > 0)
+        netlink_put_number(&request, RTA_PRIORITY, wanted->priority);
     if (wanted->mtu > 0) {
         struct rtattr *metrics = netlink_begin_nested(&request, RTA_METRICS);
         netlink_put_number(&request, RTAX_MTU, wanted->mtu);
@@ -263,9 +315,9 @@ static struct error *add_neighbour(
     const struct network_link *link = network_links_by_name(links, wanted->device);
     if (!link || !wanted->to_ip_address)
         return error_new(ERROR_INVALID_ARGUMENT, "a neighbour needs an interface and an address");
-    struct address address;
+    struct ip_address address;
     uint8_t hardware[HARDWARE_ADDRESS_SIZE];
-    TRY(address_parse(wanted->to_ip_address->address, &address));
+    TRY(ip_address_parse(wanted->to_ip_address->address, &address));
     TRY(hardware_address_parse(wanted->lladdr, hardware));
     const struct ndmsg header = {.ndm_family = address.family,
         .ndm_ifindex = link->index,

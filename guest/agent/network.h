@@ -8,8 +8,9 @@
 #include "base/error.h"
 #include "proto/agent.pb-c.h"
 
-/* Finds the interface by its hardware address (by name where there is none), gives it the name, the addresses
-   (and no others) and the MTU, and brings it up. NOT_FOUND where there is no such interface. */
+/* Finds the interface by its hardware address, else by the one that device_path holds (a card in reserve,
+   which takes over the first), by name where there is none; gives it the name, the addresses (and no others)
+   and the MTU, and brings it up. NOT_FOUND where there is no such interface. */
 struct error *network_update_interface(const Types__Interface *interface);
 /* These routes and no others, except what the kernel itself has added. Direct ones first, so that gateways
    can be reached. */

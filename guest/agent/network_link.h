@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "netlink/address.h"
+#include "netlink/ip_address.h"
 
 #include <net/if.h>
 #include <stdbool.h>

@@ -58,7 +58,7 @@ static struct error *add_address(void *context, const struct nlmsghdr *message)
     Types__IPAddress *ip = must_new(Types__IPAddress);
     *ip = (Types__IPAddress)TYPES__IPADDRESS__INIT;
     ip->family = header->ifa_family == AF_INET6 ? TYPES__IPFAMILY__v6 : TYPES__IPFAMILY__v4;
-    ip->address = address_text(header->ifa_family, address->data, address->length);
+    ip->address = ip_address_text(header->ifa_family, address->data, address->length);
     ip->mask = must_printf("%u", header->ifa_prefixlen);
     interface->ip_addresses[interface->n_ip_addresses++] = ip;
     return NULL;
@@ -97,7 +97,7 @@ struct error *network_list_interfaces(Grpc__Interfaces **ret_interfaces)
 
 static char *text_of(int family, const struct netlink_attribute *attribute)
 {
-    return address_text(family, attribute->data, attribute->length);
+    return ip_address_text(family, attribute->data, attribute->length);
 }
 
 static char *destination_text(const struct rtmsg *header, const struct netlink_attribute *attribute)

@@ -19,12 +19,13 @@
 
 /* False where the attribute is missing or not an address of the family. */
 static bool read_address(
-    int family, const struct netlink_attribute *attribute, uint8_t prefix, struct address *ret_address)
+    int family, const struct netlink_attribute *attribute, uint8_t prefix, struct ip_address *ret_address)
 {
     size_t length = family == AF_INET6 ? 16 : 4;
     if (attribute->length != length || prefix > length * 8)
         return false;
-    *ret_address = (struct address){.family = (uint8_t)family, .prefix = prefix, .length = (uint8_t)length};
+    *ret_address =
+        (struct ip_address){.family = (uint8_t)family, .prefix = prefix, .length = (uint8_t)length};
     memcpy(ret_address->bytes, attribute->data, length);
     return true;
 }
@@ -100,7 +101,7 @@ static struct error *take_address(struct net_scan *scan, const struct nlmsghdr *
     return NULL;
 }
 
-static bool is_in_network(const struct address *address, const struct address *network)
+static bool is_in_network(const struct ip_address *address, const struct ip_address *network)
 {
     unsigned whole = network->prefix / 8u, rest = network->prefix % 8u;
     if (address->family != network->family || memcmp(address->bytes, network->bytes, whole) != 0)
@@ -109,7 +110,7 @@ static bool is_in_network(const struct address *address, const struct address *n
 }
 
 /* The route that the kernel makes with an address. */
-static void note_network(struct net_scan *scan, int index, const struct address *network)
+static void note_network(struct net_scan *scan, int index, const struct ip_address *network)
 {
     for (size_t i = 0; i < scan->address_count; i++) {
         struct net_address *address = &scan->addresses[i];
@@ -143,7 +144,7 @@ static bool read_route(
         .mtu = read_mtu(&attributes[RTA_METRICS]),
         .priority = netlink_number(&attributes[RTA_PRIORITY])};
     uint8_t length = header->rtm_family == AF_INET6 ? 16 : 4, whole = (uint8_t)(length * 8);
-    route.destination = (struct address){.family = header->rtm_family, .length = length};
+    route.destination = (struct ip_address){.family = header->rtm_family, .length = length};
     if (header->rtm_dst_len > 0 &&
         !read_address(header->rtm_family, &attributes[RTA_DST], header->rtm_dst_len, &route.destination))
         return false;

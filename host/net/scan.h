@@ -11,7 +11,7 @@
 #pragma once
 
 #include "base/error.h"
-#include "netlink/address.h"
+#include "netlink/ip_address.h"
 #include "netlink/netlink.h"
 
 #include <net/if.h>
@@ -21,7 +21,7 @@
 #define NET_OBJECTS_MAX 256
 
 struct net_address {
-    struct address address;
+    struct ip_address address;
     int index;        /* of its interface */
     bool has_network; /* the kernel has a route to its network */
 };
@@ -36,17 +36,17 @@ struct net_interface {
 
 struct net_route {
     int index;
-    struct address destination;     /* prefix 0: the default route */
-    struct address gateway, source; /* length 0: none */
-    uint8_t scope;                  /* RT_SCOPE_* */
-    uint32_t flags;                 /* RTNH_F_ONLINK or none */
-    uint32_t mtu;                   /* 0: the interface's */
-    uint32_t priority;              /* the metric; 0: the kernel's default */
+    struct ip_address destination;     /* prefix 0: the default route */
+    struct ip_address gateway, source; /* length 0: none */
+    uint8_t scope;                     /* RT_SCOPE_* */
+    uint32_t flags;                    /* RTNH_F_ONLINK or none */
+    uint32_t mtu;                      /* 0: the interface's */
+    uint32_t priority;                 /* the metric; 0: the kernel's default */
 };
 
 struct net_neighbour {
     int index;
-    struct address address;
+    struct ip_address address;
     uint8_t mac[HARDWARE_ADDRESS_SIZE];
     uint16_t state; /* NUD_* */
     uint8_t flags;  /* NTF_* */

@@ -63,6 +63,12 @@ void agent_update_routes(
     call(agent, "UpdateRoutes", &request->base, done, context);
 }
 
+void agent_add_neighbours(
+    struct agent *agent, const Grpc__AddARPNeighborsRequest *request, ttrpc_done *done, void *context)
+{
+    call(agent, "AddARPNeighbors", &request->base, done, context);
+}
+
 void agent_copy_file(
     struct agent *agent, const Grpc__CopyFileRequest *request, ttrpc_done *done, void *context)
 {

@@ -37,6 +37,8 @@ void agent_update_interface(
     struct agent *agent, const Grpc__UpdateInterfaceRequest *request, ttrpc_done *done, void *context);
 void agent_update_routes(
     struct agent *agent, const Grpc__UpdateRoutesRequest *request, ttrpc_done *done, void *context);
+void agent_add_neighbours(
+    struct agent *agent, const Grpc__AddARPNeighborsRequest *request, ttrpc_done *done, void *context);
 void agent_copy_file(
     struct agent *agent, const Grpc__CopyFileRequest *request, ttrpc_done *done, void *context);
 

@@ -77,5 +77,11 @@ void creation_make_storage(struct creation *creation);
 void creation_release_storage(struct creation *creation);
 void creation_add_storage(struct creation *creation);
 void creation_remove_storage(struct creation *creation);
+void creation_scan_network(struct creation *creation);
+void creation_leave_network(struct creation *creation);
 void creation_set_up_network(struct creation *creation);
+
+/* Puts the cards of the sandbox's network namespace into the machine's configuration, as far as there is
+   room for the ones in reserve. */
+void creation_add_nics(struct sandbox *sandbox, const struct hv_ops *ops, struct hv_config *config);
 void creation_copy_files(struct creation *creation);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/creation.h"
+#include "sandbox/network.h"
+
+/* ---- QEMU's user network ---- */
 
 /* The addresses of QEMU's user network: see struct hv_network. */
 #define GUEST_ADDRESS "10.0.2.15"
@@ -48,10 +51,44 @@ static void set_address(struct creation *creation)
     agent_update_interface(creation->sandbox->agent, &request, add_default_route, creation);
 }
 
+/* ---- a network namespace ---- */
+
+void creation_scan_network(struct creation *creation)
+{
+    struct sandbox *sandbox = creation->sandbox;
+    const char *path = network_namespace(creation->spec);
+    struct error *error = NULL;
+    if (path && sandbox->settings->network == HV_NETWORK_NONE)
+        error = net_new(path, &sandbox->net);
+    creation_step_done(creation, error);
+}
+
+void creation_leave_network(struct creation *creation)
+{
+    net_free(TAKE_PTR(creation->sandbox->net));
+}
+
+void creation_add_nics(struct sandbox *sandbox, const struct hv_ops *ops, struct hv_config *config)
+{
+    if (!sandbox->net)
+        return;
+    size_t reserve = net_reserve(sandbox->net), room = ops->capabilities & HV_TAP ? hv_room(ops, config) : 0;
+    net_give_up(sandbox->net, reserve > room ? reserve - room : 0);
+    config->network.nics = net_nics(sandbox->net, &config->network.nic_count);
+}
+
+static void told(void *context, struct error *error)
+{
+    creation_call_done(context, error, NULL);
+}
+
 void creation_set_up_network(struct creation *creation)
 {
-    if (creation->sandbox->settings->network == HV_NETWORK_USER)
+    const struct sandbox *sandbox = creation->sandbox;
+    if (sandbox->settings->network == HV_NETWORK_USER)
         set_address(creation);
+    else if (sandbox->net)
+        network_tell(sandbox->agent, sandbox->net, 0, told, creation);
     else
         creation_step_done(creation, NULL);
 }

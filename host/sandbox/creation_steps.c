@@ -142,8 +142,11 @@ static struct error *make_machine(struct creation *creation)
     _cleanup_free_ char *reason = NULL;
     TRY(sandbox->options.choose(sandbox->settings->hypervisor, &ops, &reason));
     struct hv_config config = machine_config(sandbox);
+    creation_add_nics(sandbox, ops, &config);
     TRY(hv_new(ops, sandbox->base, &config, &sandbox_hv_events, sandbox, &sandbox->hv));
     storage_release(sandbox->storage);
+    if (sandbox->net)
+        net_release(sandbox->net);
     creation->machine_began = timeline_now();
     hv_start(sandbox->hv, machine_started, creation);
     describe_machine(creation, ops->name, reason ? reason : "");
@@ -277,6 +280,10 @@ const struct creation_step creation_steps[] = {
         .mark = "storage ready",
         .start = creation_add_storage,
         .undo = creation_remove_storage},
+    {.name = "reading the network namespace",
+        .part = CREATION_MACHINE,
+        .start = creation_scan_network,
+        .undo = creation_leave_network},
     {.name = "starting the virtual machine",
         .part = CREATION_MACHINE,
         .start = start_machine,

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "base/path.h"
+#include "net/net.h"
 #include "oci/config.h"
 #include "sandbox/agent.h"
 #include "sandbox/guest_mounts.h"
@@ -88,6 +89,7 @@ struct sandbox {
     struct settings *settings;
     char *config_path; /* of the first container or the pod: where its settings come from; or NULL */
     struct storage *storage;
+    struct net *net; /* NULL without a network namespace of the container's */
     bool holds_data; /* the guest writes to directories of the host: it has to power off in order */
     struct hv *hv;
     struct agent *agent;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/model.h"
+#include "sandbox/network.h"
 
 #include <assert.h>
 #include <string.h>
@@ -244,6 +245,16 @@ static struct error *start_exec(struct process *process, struct start *start)
     return NULL;
 }
 
+static void network_ready(void *context, struct error *error)
+{
+    struct start *start = context;
+    const struct container *container = start->process->container;
+    if (!error && container)
+        agent_start_container(container->sandbox->agent, container->id, started, start);
+    else
+        started(start, error ? error : error_new(ERROR_CANCELLED, "the container was deleted"), NULL);
+}
+
 void process_start(struct process *process, sandbox_done *done, void *context)
 {
     struct error *error = process_check(process, PROCESS_START);
@@ -256,7 +267,8 @@ void process_start(struct process *process, sandbox_done *done, void *context)
     struct start *start = start_new(process, done, context);
     process_set_state(process, PROCESS_STARTING);
     if (process->kind == PROCESS_INIT)
-        agent_start_container(process->container->sandbox->agent, process->container->id, started, start);
+        network_catch_up(
+            process->container->sandbox->agent, process->container->sandbox->net, network_ready, start);
     else if ((error = start_exec(process, start)))
         started(start, error, NULL);
 }

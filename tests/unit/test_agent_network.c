@@ -4,7 +4,7 @@
  */
 #include "agent_world.h"
 
-#include "netlink/address.h"
+#include "netlink/ip_address.h"
 
 #include <linux/if_tun.h>
 #include <net/if.h>
@@ -262,18 +262,18 @@ static void test_neighbour(void **state)
 
 static void test_address_text(void **state)
 {
-    struct address address;
-    agent_check(address_parse("fe80::1/64", &address));
+    struct ip_address address;
+    agent_check(ip_address_parse("fe80::1/64", &address));
     assert_int_equal(address.prefix, 64);
     assert_int_equal(address.length, 16);
-    _cleanup_free_ char *text = address_text(address.family, address.bytes, address.length);
+    _cleanup_free_ char *text = ip_address_text(address.family, address.bytes, address.length);
     assert_string_equal(text, "fe80::1");
-    agent_check(address_parse("10.1.2.3", &address));
+    agent_check(ip_address_parse("10.1.2.3", &address));
     assert_int_equal(address.prefix, 32);
     static const char *const bad[] = {"", "10.1.2", "10.1.2.3.4", "10.1.2.3/", "10.1.2.3/33", "10.1.2.3/-1",
         "::1/129", ":::", "fe80::1%eth0", "10.1.2.3/24/8"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        _cleanup_error_ struct error *error = address_parse(bad[i], &address);
+        _cleanup_error_ struct error *error = ip_address_parse(bad[i], &address);
         assert_int_equal(error_code(error), ERROR_INVALID_ARGUMENT);
     }
 }

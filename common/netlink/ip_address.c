@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "netlink/address.h"
+#include "netlink/ip_address.h"
 
 #include "base/parse.h"
 
 #include <arpa/inet.h>
 #include <string.h>
 
-struct error *address_set_prefix(struct address *address, const char *text)
+struct error *ip_address_set_prefix(struct ip_address *address, const char *text)
 {
     if (text[0] == '\0')
         return NULL;
@@ -17,9 +17,9 @@ struct error *address_set_prefix(struct address *address, const char *text)
     return NULL;
 }
 
-struct error *address_parse(const char *text, struct address *ret_address)
+struct error *ip_address_parse(const char *text, struct ip_address *ret_address)
 {
-    struct address address = {.family = strchr(text, ':') ? AF_INET6 : AF_INET};
+    struct ip_address address = {.family = strchr(text, ':') ? AF_INET6 : AF_INET};
     address.length = address.family == AF_INET6 ? 16 : 4;
     address.prefix = (uint8_t)(address.length * 8);
     const char *slash = strchrnul(text, '/');
@@ -27,12 +27,12 @@ struct error *address_parse(const char *text, struct address *ret_address)
     if (inet_pton(address.family, host, address.bytes) != 1)
         return error_new(ERROR_INVALID_ARGUMENT, "\"%.80s\" is not an IP address", text);
     if (*slash == '/')
-        TRY(address_set_prefix(&address, slash[1] ? slash + 1 : "x"));
+        TRY(ip_address_set_prefix(&address, slash[1] ? slash + 1 : "x"));
     *ret_address = address;
     return NULL;
 }
 
-char *address_text(int family, const void *bytes, size_t length)
+char *ip_address_text(int family, const void *bytes, size_t length)
 {
     char text[INET6_ADDRSTRLEN] = "";
     if ((family == AF_INET && length == 4) || (family == AF_INET6 && length == 16))
