@@ -87,7 +87,7 @@ static int become(const struct process_options *options, pid_t parent, int *repo
         return errno;
     if (options->environment)
         environ = (char **)(uintptr_t)options->environment;
-    execvp(options->arguments[0], options->arguments);
+    execvp(options->program ? options->program : options->arguments[0], options->arguments);
     return errno;
 }
 

@@ -23,6 +23,7 @@ typedef int process_prepare(void *context);
 
 struct process_options {
     char *const *arguments;       /* [0] is searched in PATH unless it has a slash */
+    const char *program;          /* what is run in place of arguments[0]; NULL: that */
     char *const *environment;     /* NULL: inherited */
     const char *directory;        /* working directory, or NULL */
     const struct process_fd *fds; /* 0, 1 and 2 are /dev/null where not given; all others are closed */
