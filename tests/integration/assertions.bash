@@ -14,6 +14,11 @@ expect_output() {
 	[[ "$output" == *"$1"* ]] || { echo "no \"$1\" in the output: $output"; return 1; }
 }
 
+# expect_line TEXT: a whole line of the output of the last `run`.
+expect_line() {
+	grep -qxF -e "$1" <<<"${output//$'\r'/}" || { echo "no line \"$1\" in the output: $output"; return 1; }
+}
+
 # wait_for_line FILE PATTERN: until a line of a growing file matches; at most 30 s.
 wait_for_line() {
 	local lines reader status=0

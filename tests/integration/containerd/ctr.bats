@@ -55,7 +55,7 @@ watch_events() {
 @test "run: standard input to its end" {
 	run bash -c 'seq 100000 | ctr run --rm --runtime "$TEST_RUNTIME" "$1" counted wc -l' - "$image"
 	expect_status 0
-	[ "${lines[-1]}" = 100000 ]
+	expect_line 100000
 }
 
 @test "run: a program that is not there" {
@@ -86,7 +86,7 @@ watch_events() {
 	expect_output "from the exec"
 	run bash -c 'echo typed | ctr tasks exec --exec-id b held cat'
 	expect_status 0
-	[ "${lines[-1]}" = typed ]
+	expect_line typed
 	run ctr tasks exec --exec-id c --cwd /tmp --user 65534 held sh -c 'pwd; id -u'
 	expect_status 0
 	expect_output $'/tmp\n65534'
@@ -225,5 +225,5 @@ expect_code() {
 	ctr images import "${options[@]}" "$IMAGES/busybox.tar" >/dev/null
 	run ctr run --rm --runtime "$TEST_RUNTIME" --snapshotter native "$image" native sh -c 'echo x >/etc/x && cat /etc/x'
 	expect_status 0
-	[ "${lines[-1]}" = x ]
+	expect_line x
 }

@@ -194,7 +194,7 @@ nothing_left() {
 		is_tool "$pid" || tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c 1-200
 	done)
 	[ -z "$left" ] || { echo "processes left: $left"; return 1; }
-	left=$(grep -E "$INSTANCE/state|/run/netns|/run/(kata|caisson)" /proc/self/mountinfo || true)
+	left=$(grep -E "$INSTANCE/state|/run/(netns|kata|caisson)/" /proc/self/mountinfo || true)
 	[ -z "$left" ] || { echo "mounts left: $left"; return 1; }
 	left=$(find "$INSTANCE"/state/io.containerd.runtime.v2.task /run/netns /run/caisson /run/containerd/s \
 		-mindepth 1 -not -path '*.task/default' -not -path '*.task/k8s.io' \
