@@ -29,6 +29,8 @@ pid_t container_pid(const struct container *container)
 
 void container_free(struct container *container)
 {
+    if (container->deletion)
+        deletion_abandon(TAKE_PTR(container->deletion));
     while (!TAILQ_EMPTY(&container->processes))
         process_unlist(TAILQ_LAST(&container->processes, process_list));
     TAILQ_REMOVE(&container->sandbox->containers, container, entry);

@@ -11,6 +11,7 @@ static void free_rootfs(struct creation *creation)
         struct sandbox_mount *mount = &creation->rootfs[i];
         free((char *)(uintptr_t)mount->type);
         free((char *)(uintptr_t)mount->source);
+        free((char *)(uintptr_t)mount->target);
         for (size_t option = 0; option < mount->option_count; option++)
             free((char *)(uintptr_t)mount->options[option]);
         free((void *)(uintptr_t)mount->options);
@@ -25,6 +26,7 @@ static void copy_mount(struct sandbox_mount *copy, const struct sandbox_mount *m
         options[i] = must_copy(mount->options[i]);
     *copy = (struct sandbox_mount){.type = must_copy(mount->type),
         .source = must_copy(mount->source),
+        .target = must_copy_or_null(mount->target),
         .options = options,
         .option_count = mount->option_count};
 }
@@ -43,6 +45,7 @@ static void creation_free(struct creation *creation)
     error_free(creation->result);
     oci_spec_free(creation->spec);
     strv_free(creation->dns);
+    strv_free(creation->shared_memory);
     guest_mounts_free(creation->mounts);
     event_free(creation->step_soon);
     free(creation);

@@ -35,8 +35,9 @@ struct creation {
     void *context;
     struct sandbox_mount *rootfs; /* owned copies */
     size_t rootfs_count;
-    Grpc__Spec *spec; /* of the container; of sandbox_start: a pod's, without a process */
-    char **dns;       /* lines of resolv.conf that sandbox_start was given */
+    Grpc__Spec *spec;     /* of the container; of sandbox_start: a pod's, without a process */
+    char **dns;           /* lines of resolv.conf that sandbox_start was given */
+    char **shared_memory; /* mount options of the pod\'s /dev/shm */
     struct guest_mounts *mounts;
     struct stdio_ports ports;
     uint64_t machine_began; /* as timeline_now */
@@ -66,6 +67,13 @@ extern const size_t creation_step_count;
 Grpc__Storage **creation_storages(const struct storage_mount *mounts, size_t count);
 void creation_storages_free(Grpc__Storage **storages);
 DEFINE_CLEANUP(Grpc__Storage **, creation_storages_free);
+
+/* Whether a pod's machine is being made. */
+bool creation_is_of_pod(const struct creation *creation);
+/* What a pod's containers share in memory, appended to such an array: its /dev/shm for the sandbox, its
+   volumes in memory for a container. */
+void creation_add_shared_memory(struct creation *creation, Grpc__Storage ***storages, size_t *count);
+void creation_add_volumes(struct creation *creation, Grpc__Storage ***storages, size_t *count);
 
 /* Takes the error. */
 void creation_step_done(struct creation *creation, struct error *error);

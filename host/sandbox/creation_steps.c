@@ -73,6 +73,16 @@ static void open_streams(struct creation *creation)
     creation_step_done(creation, process_open_stdio(creation->process));
 }
 
+static void streams_ready(void *creation, struct error *error)
+{
+    creation_step_done(creation, error);
+}
+
+static void await_streams(struct creation *creation)
+{
+    stdio_await_ready(creation->process->stdio, streams_ready, creation);
+}
+
 static void close_streams(struct creation *creation)
 {
     stdio_free(TAKE_PTR(creation->process->stdio));
@@ -97,6 +107,7 @@ static struct hv_config machine_config(const struct sandbox *sandbox)
         .debug = settings->debug || sandbox->options.debug};
     config.disks = storage_disks(sandbox->storage, &config.disk_count);
     config.shares = storage_shares(sandbox->storage, &config.share_count);
+    config.hot_disks = storage_is_dynamic(sandbox->storage);
     return config;
 }
 
@@ -130,8 +141,10 @@ static void mark_machine(struct sandbox *sandbox, uint64_t began)
 static void machine_started(void *context, struct error *error)
 {
     struct creation *creation = context;
-    if (!error)
+    if (!error) {
         mark_machine(creation->sandbox, creation->machine_began);
+        storage_set_machine(creation->sandbox->storage, creation->sandbox->hv);
+    }
     creation_step_done(creation, error);
 }
 
@@ -209,9 +222,11 @@ static void create_guest_sandbox(struct creation *creation)
     _cleanup_strv_ char **dns = list_dns(creation);
     request.dns = (const char **)(uintptr_t)dns;
     request.n_dns = strv_length(dns);
+    request.sandbox_pidns = creation_is_of_pod(creation);
     const struct storage_mount *mounts = storage_sandbox_mounts(sandbox->storage, &request.n_storages);
     _cleanup_(creation_storages_free) Grpc__Storage **storages =
         creation_storages(mounts, request.n_storages);
+    creation_add_shared_memory(creation, &storages, &request.n_storages);
     request.storages = storages;
     agent_create_sandbox(sandbox->agent, &request, creation_call_done, creation);
 }
@@ -241,6 +256,7 @@ static struct error *make_container(struct creation *creation)
     const struct storage_mount *mounts = container_storage_mounts(storage, &request.n_storages);
     _cleanup_(creation_storages_free) Grpc__Storage **storages =
         creation_storages(mounts, request.n_storages);
+    creation_add_volumes(creation, &storages, &request.n_storages);
     request.storages = storages;
     agent_create_container(sandbox->agent, &request, creation_call_done, creation);
     return NULL;
@@ -253,16 +269,20 @@ static void create_guest_container(struct creation *creation)
         creation_step_done(creation, error);
 }
 
-static void ignore_answer(void *context, struct error *error, const ProtobufCMessage *response)
+static void removed_from_guest(void *context, struct error *error, const ProtobufCMessage *response)
 {
+    container_storage_free(context);
     error_free(error);
 }
 
-/* In a machine that lives on; one that was made for this container goes as a whole. */
+/* In a machine that lives on; one that was made for this container goes as a whole. What the guest may have
+   mounted is kept until it answers. */
 static void remove_guest_container(struct creation *creation)
 {
+    struct container *container = creation->container;
     if (!creation->with_machine && creation->sandbox->agent)
-        agent_remove_container(creation->sandbox->agent, creation->container->id, ignore_answer, NULL);
+        agent_remove_container(
+            creation->sandbox->agent, container->id, removed_from_guest, TAKE_PTR(container->storage));
 }
 
 const struct creation_step creation_steps[] = {
@@ -306,6 +326,7 @@ const struct creation_step creation_steps[] = {
         .mark = "files copied",
         .asks_agent = true,
         .start = creation_copy_files},
+    {.name = "waiting for whoever takes its output", .start = await_streams},
     {.name = "creating the container in the guest",
         .mark = "container created",
         .asks_agent = true,

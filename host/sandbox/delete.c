@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Deleting a process.
+ *
+ * A container goes in the order in which it came, backwards: out of the guest, its storage away, then
+ * answered. Where the machine ends with it, the guest need not tidy up, but what it has still to write back
+ * (sandbox->holds_data) is waited for: whoever deletes a container reads its files next.
+ */
 #include "sandbox/model.h"
 
 #include <string.h>
 
 struct deletion {
-    struct process *process;
     struct container *container;
     process_deleted *done;
     void *context;
+    bool awaits_machine;
 };
 
 /* A container's creation is interrupted: there is nothing to remove afterwards. */
@@ -51,38 +58,65 @@ static void end_unstarted(struct process *process)
 static void finish(struct deletion *deletion)
 {
     struct container *container = deletion->container;
-    struct sandbox *sandbox = container->sandbox;
-    struct process_status status = process_status(deletion->process);
-    sandbox_tell(sandbox, SANDBOX_EVENT_DELETED, deletion->process);
+    struct process *init = container_init(container);
+    struct process_status status = process_status(init);
+    sandbox_tell(container->sandbox, SANDBOX_EVENT_DELETED, init);
     deletion->done(deletion->context, NULL, &status);
+    container->deletion = NULL;
     container_free(container);
     free(deletion);
-    sandbox_container_ended(sandbox);
 }
 
-static void removed(void *context, struct error *error, const ProtobufCMessage *response)
+static void storage_is_away(void *context, struct error *error)
 {
     struct deletion *deletion = context;
-    if (error_code(error) != ERROR_OK && error_code(error) != ERROR_NOT_FOUND)
-        sandbox_remark(deletion->container->sandbox, "container %s: removing it from the guest: %s",
+    if (error)
+        sandbox_remark(deletion->container->sandbox, "container %s: removing its storage: %s",
             deletion->container->id, error_message(error));
     error_free(error);
     finish(deletion);
 }
 
-/* The guest need not tidy up after a container that the machine ends with. */
+static void left_guest(void *context, struct error *error, const ProtobufCMessage *response)
+{
+    struct deletion *deletion = context;
+    struct container *container = deletion->container;
+    if (error_code(error) != ERROR_OK && error_code(error) != ERROR_NOT_FOUND)
+        sandbox_remark(container->sandbox, "container %s: removing it from the guest: %s", container->id,
+            error_message(error));
+    error_free(error);
+    if (container->storage)
+        container_storage_remove(TAKE_PTR(container->storage), storage_is_away, deletion);
+    else
+        finish(deletion);
+}
+
+void deletion_machine_gone(struct deletion *deletion)
+{
+    if (deletion->awaits_machine)
+        finish(deletion);
+}
+
+void deletion_abandon(struct deletion *deletion)
+{
+    deletion->done(deletion->context, error_new(ERROR_CANCELLED, "the supervisor ends"), NULL);
+    free(deletion);
+}
+
 static void delete_init(struct process *process, process_deleted *done, void *context)
 {
     struct container *container = process->container;
+    struct sandbox *sandbox = container->sandbox;
     if (process->state == PROCESS_CREATED)
         end_unstarted(process);
     process_set_state(process, PROCESS_DELETED);
-    struct deletion *deletion = must_new(struct deletion);
-    *deletion =
-        (struct deletion){.process = process, .container = container, .done = done, .context = context};
-    _cleanup_error_ struct error *unusable = sandbox_check_usable(container->sandbox);
-    if (!unusable && sandbox_is_kept(container->sandbox, container))
-        agent_remove_container(container->sandbox->agent, container->id, removed, deletion);
+    struct deletion *deletion = container->deletion = must_new(struct deletion);
+    *deletion = (struct deletion){.container = container, .done = done, .context = context};
+    sandbox_container_ended(sandbox);
+    if (sandbox->state == SANDBOX_RUNNING)
+        agent_remove_container(sandbox->agent, container->id, left_guest, deletion);
+    else if (sandbox->state == SANDBOX_STOPPING && sandbox->holds_data)
+        deletion->awaits_machine = true;
     else
         finish(deletion);
 }

@@ -117,6 +117,17 @@ void sandbox_release_machine(struct sandbox *sandbox)
     storage_free(TAKE_PTR(sandbox->storage));
 }
 
+static void finish_deletions(struct sandbox *sandbox)
+{
+    struct container *next = TAILQ_FIRST(&sandbox->containers);
+    while (next) {
+        struct container *container = next;
+        next = TAILQ_NEXT(container, entry);
+        if (container->deletion)
+            deletion_machine_gone(container->deletion);
+    }
+}
+
 /* What the hypervisor still has of the streams stays in their sockets, so it may go before they are drained.
  */
 static void machine_is_gone(struct sandbox *sandbox)
@@ -124,6 +135,7 @@ static void machine_is_gone(struct sandbox *sandbox)
     sandbox_release_machine(sandbox);
     if (sandbox->state == SANDBOX_STOPPING)
         sandbox_set_state(sandbox, SANDBOX_STOPPED);
+    finish_deletions(sandbox);
     check_shutdown(sandbox);
 }
 

@@ -35,6 +35,7 @@
 #define POWER_OFF_MILLISECONDS 1500
 
 struct creation;
+struct deletion;
 struct start;
 
 struct waiter {
@@ -50,6 +51,7 @@ struct container {
     struct container_storage *storage;
     enum container_kind kind;                    /* known when its configuration has been read */
     struct creation *creation;                   /* until Create is answered */
+    struct deletion *deletion;                   /* until Delete is answered */
     TAILQ_HEAD(process_list, process) processes; /* init first */
     struct event *exec_patience;                 /* armed when init has ended before its execs */
     bool out_of_memory;
@@ -73,7 +75,7 @@ struct process {
     struct stdio *stdio;
     bool ended;           /* the guest said so, or the machine is lost */
     bool drained;         /* and its output is with its readers */
-    struct start *parked; /* a Start whose answer was lost with the connection: waits for the reason */
+    struct start *parked; /* a Start that waits: for its streams, or for why the connection was lost */
     uint32_t exit_status;
     struct timespec exited_at;
     TAILQ_HEAD(, waiter) waiters;
@@ -177,6 +179,13 @@ void process_end(struct process *process, uint32_t exit_status, uint32_t patienc
 void process_drain(struct process *process, uint32_t patience);
 /* Asks the agent for the exit status. */
 void process_watch_exit(struct process *process);
+
+/* ---- delete.c ---- */
+
+/* The machine that a deletion waited for has ended: it may free the container. */
+void deletion_machine_gone(struct deletion *deletion);
+/* The container goes as a whole: the call is answered. */
+void deletion_abandon(struct deletion *deletion);
 
 /* ---- creation.c ---- */
 

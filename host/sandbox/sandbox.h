@@ -60,6 +60,7 @@ struct sandbox_options {
     const char *initrd;
     sandbox_choose *choose;
     enum stdio_style stdio_style;
+    struct loggers *loggers; /* of the front end; NULL: no output to programs */
     /* Caisson's own command line is the front end (namespace "caisson"): a container without a network
        namespace is no mistake, and files of the bundle are copied, since nobody changes them later. */
     bool standalone;
@@ -70,6 +71,7 @@ struct sandbox_options {
 struct sandbox_mount {
     const char *type;
     const char *source;
+    const char *target; /* below the root file system; NULL or "": the root itself */
     const char *const *options;
     size_t option_count;
 };
