@@ -35,6 +35,7 @@ struct hv_disk {
     const char *path; /* the image, or NULL: fd is it */
     int fd; /* used where path is NULL: open for what read_only says; duplicated, stays the caller's */
     bool read_only;
+    bool durable; /* outlives the machine: its flushes reach the host's disk */
 };
 
 /* A virtio-fs device. */
@@ -115,7 +116,7 @@ typedef void hv_done(void *context, struct error *error);
 /* Disks that one machine can have attached at a time. */
 #define HV_HOT_DISKS_MAX 64
 
-/* error NULL: the machine has the disk, and its guest is being told. The address ("7:0": SCSI target and
+/* error NULL: the machine has the disk, and its guest is being told. The address ("0:7": SCSI target and
    unit) is borrowed: it is the `source` of the agent's storage driver "scsi", which waits for the device, and
    names the disk to hv_detach_disk. Otherwise the error is owned by the callee and the address is NULL. */
 typedef void hv_attached(void *context, struct error *error, const char *address);
@@ -171,7 +172,8 @@ void hv_resume(struct hv *hv, hv_done *done, void *context);
    with ABORTED when the machine ends first, and not at all after hv_free. */
 void hv_attach_disk(struct hv *hv, const struct hv_disk *disk, hv_attached *done, void *context);
 /* Takes it away, whether the guest still uses it or not: have the agent unmount it first. When `done` is
-   called, the image is closed. NOT_FOUND for an address that is none. Otherwise as hv_attach_disk. */
+   called, the image is closed, also because the machine has ended. NOT_FOUND for an address that is none.
+   Otherwise as hv_attach_disk. */
 void hv_detach_disk(struct hv *hv, const char *address, hv_done *done, void *context);
 /* The guest's physical address of the byte at this offset of its memory: what MemHotplugByProbe wants for
    offsets from the guest's current size on, one for each HV_MEMORY_BLOCK. */

@@ -11,6 +11,7 @@
 #include "base/process.h"
 #include "hv/console.h"
 #include "hv/qemu_arguments.h"
+#include "hv/qemu_disks.h"
 #include "hv/qemu_failure.h"
 #include "hv/qemu_plan.h"
 #include "hv/qmp.h"
@@ -48,7 +49,8 @@ struct qemu {
     struct console *console;
     struct console *errors;
     struct mux *mux;
-    struct relay **relays; /* for ports published on IPv6 addresses */
+    struct qemu_disks *disks; /* NULL: the machine has no controller for them */
+    struct relay **relays;    /* for ports published on IPv6 addresses */
     size_t relay_count;
     struct event *timer;  /* the start's deadline, then the grace after a broken link */
     struct event *failed; /* tells from the loop that a start could not even begin */
@@ -114,6 +116,10 @@ static void monitor_ready(void *context)
 static void monitor_event(void *context, const char *name, const json_t *data)
 {
     struct qemu *qemu = context;
+    if (qemu->disks && strcmp(name, "DEVICE_DELETED") == 0) {
+        qemu_disks_event(qemu->disks, name, data);
+        return;
+    }
     const char *reason = json_string_value(json_object_get(data, "reason"));
     if (strcmp(name, "SHUTDOWN") == 0 && reason && strcmp(reason, "host-signal") == 0 && !qemu->fault)
         qemu->fault =
@@ -210,6 +216,8 @@ static void on_exited(void *context, int status)
     bool freed = false;
     qemu->freed = &freed;
     answer(&qemu->change, error_new(ERROR_ABORTED, "the machine has ended"));
+    if (!freed && qemu->disks)
+        qemu_disks_machine_ended(qemu->disks, &freed);
     if (freed)
         return;
     qemu->freed = NULL;
@@ -319,6 +327,41 @@ static void qemu_resume(struct hv *hv, hv_done *done, void *context)
     change_state(qemu_of(hv), PAUSED, RUNNING, "cont", done, context);
 }
 
+static struct error *check_hot_disks(const struct qemu *qemu)
+{
+    if (!qemu->disks)
+        return error_new(
+            ERROR_FAILED_PRECONDITION, "the machine was made without a controller for further disks");
+    if ((qemu->state != RUNNING && qemu->state != PAUSED) || !qemu->qmp)
+        return error_new(ERROR_FAILED_PRECONDITION, "the machine is not running");
+    return NULL;
+}
+
+static void qemu_attach_disk(struct hv *hv, const struct hv_disk *disk, hv_attached *done, void *context)
+{
+    struct qemu *qemu = qemu_of(hv);
+    struct error *error = check_hot_disks(qemu);
+    if (error)
+        done(context, error, NULL);
+    else
+        qemu_disks_attach(qemu->disks, qemu->qmp, disk, done, context);
+}
+
+static void qemu_detach_disk(struct hv *hv, const char *address, hv_done *done, void *context)
+{
+    struct qemu *qemu = qemu_of(hv);
+    struct error *error = check_hot_disks(qemu);
+    if (error)
+        done(context, error);
+    else
+        qemu_disks_detach(qemu->disks, qemu->qmp, address, done, context);
+}
+
+static uint64_t memory_address(const struct hv *hv, uint64_t offset)
+{
+    return qemu_memory_address(offset);
+}
+
 static struct error *qemu_connect(struct hv *hv, uint32_t port, int *ret_fd, uint32_t *ret_host_port)
 {
     struct qemu *qemu = qemu_of(hv);
@@ -368,6 +411,7 @@ static void qemu_destroy(struct hv *hv)
     kill_and_reap(qemu);
     mux_free(qemu->mux);
     qmp_free(qemu->qmp);
+    qemu_disks_free(qemu->disks);
     console_free(qemu->console);
     console_free(qemu->errors);
     qemu_plan_free(qemu->plan);
@@ -412,6 +456,8 @@ static struct error *create(const struct hv_ops *ops, struct event_base *base, c
     qemu->context = context;
     qemu->timer = event_new(base, -1, 0, on_timer, qemu);
     qemu->failed = event_new(base, -1, 0, on_start_failed, qemu);
+    if (config->hot_disks)
+        qemu->disks = qemu_disks_new();
     struct error *error = qemu_plan_new(config, ops == &qemu_kvm_ops, &qemu->plan);
     if (!error)
         error = make_relays(qemu, config);
@@ -438,12 +484,13 @@ static struct error *create_kvm(struct event_base *base, const struct hv_config 
 }
 
 /* The two differ in the accelerator that `create` asks for, and in nothing else. */
-#define QEMU_OPS(its_name, its_create)                                                                       \
-    {                                                                                                        \
-        .name = its_name, .capabilities = HV_PAUSE | HV_SHARE | HV_USER_NETWORK | HV_TAP, .room = qemu_room, \
-        .create = its_create, .start = qemu_start, .pause = qemu_pause, .resume = qemu_resume,               \
-        .connect = qemu_connect, .stop = qemu_stop, .process = qemu_process, .timings = qemu_timings,        \
-        .console = qemu_console, .destroy = qemu_destroy,                                                    \
+#define QEMU_OPS(its_name, its_create)                                                                      \
+    {                                                                                                       \
+        .name = its_name, .capabilities = HV_PAUSE | HV_SHARE | HV_USER_NETWORK | HV_ATTACH_DISK | HV_GROW, \
+        .create = its_create, .start = qemu_start, .pause = qemu_pause, .resume = qemu_resume,              \
+        .attach_disk = qemu_attach_disk, .detach_disk = qemu_detach_disk, .memory_address = memory_address, \
+        .connect = qemu_connect, .stop = qemu_stop, .process = qemu_process, .timings = qemu_timings,       \
+        .console = qemu_console, .destroy = qemu_destroy,                                                   \
     }
 
 const struct hv_ops qemu_tcg_ops = QEMU_OPS("qemu-tcg", create_tcg);

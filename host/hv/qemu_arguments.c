@@ -2,6 +2,7 @@
 #include "hv/qemu_arguments.h"
 
 #include "base/strv.h"
+#include "hv/qemu_disks.h"
 #include "hv/relay.h"
 
 #include <arpa/inet.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
 #define MEMORY_LEAST (48 * MIB)
 #define MEMORY_MOST (UINT64_C(1) << 40)
 #define VCPUS_MOST 32
@@ -25,7 +27,7 @@
 
 static size_t count_devices(const struct hv_config *config)
 {
-    return DEVICES_ALWAYS + config->disk_count + config->share_count +
+    return DEVICES_ALWAYS + config->disk_count + config->share_count + (config->hot_disks ? 1 : 0) +
            (config->network.kind == HV_NETWORK_NONE ? 0 : 1) + config->network.nic_count;
 }
 
@@ -33,6 +35,33 @@ size_t qemu_room(const struct hv_config *config)
 {
     size_t count = count_devices(config);
     return count < QEMU_SLOTS ? QEMU_SLOTS - count : 0;
+}
+
+static bool memory_grows(const struct hv_config *config)
+{
+    return config->memory_max > config->memory;
+}
+
+static unsigned most_vcpus(const struct hv_config *config)
+{
+    return config->vcpus_max > config->vcpus ? config->vcpus_max : config->vcpus;
+}
+
+static uint64_t rounded_up(uint64_t bytes, uint64_t unit)
+{
+    return (bytes + unit - 1) / unit * unit;
+}
+
+/* All memory the machine can come to have, in MiB. */
+static uint64_t most_memory(const struct hv_config *config)
+{
+    return memory_grows(config) ? rounded_up(config->memory_max, HV_MEMORY_BLOCK) / MIB
+                                : rounded_up(config->memory, MIB) / MIB;
+}
+
+uint64_t qemu_memory_address(uint64_t offset)
+{
+    return offset < 3 * GIB ? offset : offset + GIB;
 }
 
 static struct error *check_port(const struct hv_port *port)
@@ -58,9 +87,13 @@ struct error *qemu_check_config(const struct hv_config *config)
         return error_new(ERROR_INVALID_ARGUMENT,
             "%" PRIu64 " MiB of memory for the machine: it must be between %" PRIu64 " and %" PRIu64 " MiB",
             config->memory / MIB, MEMORY_LEAST / MIB, MEMORY_MOST / MIB);
-    if (config->vcpus < 1 || config->vcpus > VCPUS_MOST)
+    if (memory_grows(config) && config->memory_max > MEMORY_MOST)
+        return error_new(ERROR_INVALID_ARGUMENT,
+            "a machine that grows to %" PRIu64 " MiB of memory: %" PRIu64 " MiB are the most",
+            config->memory_max / MIB, MEMORY_MOST / MIB);
+    if (config->vcpus < 1 || most_vcpus(config) > VCPUS_MOST)
         return error_new(ERROR_INVALID_ARGUMENT, "%u processors for the machine: it must be between 1 and %d",
-            config->vcpus, VCPUS_MOST);
+            most_vcpus(config), VCPUS_MOST);
     if (count_devices(config) > QEMU_SLOTS)
         return error_new(ERROR_INVALID_ARGUMENT,
             "%zu devices for the machine (%zu disks, %zu shares, %zu network cards): it can have %d",
@@ -98,12 +131,12 @@ static void add_machine(char ***line, const struct hv_config *config, const stru
         strv_append(line, "kvm");
     else
         strv_append_printf(
-            line, "tcg,tb-size=%d,thread=%s", TRANSLATION_MIB, config->vcpus > 1 ? "multi" : "single");
+            line, "tcg,tb-size=%d,thread=%s", TRANSLATION_MIB, most_vcpus(config) > 1 ? "multi" : "single");
     strv_append(line, "-cpu");
     strv_append(line, launch->cpu);
     strv_append(line, "-smp");
-    strv_append_printf(line, "%u", config->vcpus);
-    uint64_t mebibytes = (config->memory + MIB - 1) / MIB;
+    strv_append_printf(line, "%u", most_vcpus(config));
+    uint64_t mebibytes = most_memory(config);
     strv_append(line, "-m");
     strv_append_printf(line, "%" PRIu64 "M", mebibytes);
     if (config->share_count) {
@@ -114,6 +147,27 @@ static void add_machine(char ***line, const struct hv_config *config, const stru
     /* virtio-fs is a virtio 1 device; the microvm's transports are legacy unless told. */
     strv_append(line, "-global");
     strv_append(line, "virtio-mmio.force-legacy=false");
+}
+
+/*
+ * A machine that can grow has all of it from the start, where it costs the host nothing until it is touched,
+ * and the guest is told to begin with a part: a microvm has no other way to give it more. mem= cuts off what
+ * lies above, and does not hinder memory that is added later.
+ */
+static void add_first_size(char ***line, const struct hv_config *config)
+{
+    if (!memory_grows(config) && most_vcpus(config) == config->vcpus)
+        return;
+    char **last = &(*line)[strv_length(*line) - 1];
+    char *parameters = *last;
+    _cleanup_free_ char *memory =
+        memory_grows(config) ? must_printf(" mem=%" PRIu64 "M",
+                                   qemu_memory_address(rounded_up(config->memory, HV_MEMORY_BLOCK)) / MIB)
+                             : must_copy("");
+    _cleanup_free_ char *vcpus =
+        most_vcpus(config) > config->vcpus ? must_printf(" maxcpus=%u", config->vcpus) : must_copy("");
+    *last = must_printf("%s%s%s", parameters, memory, vcpus);
+    free(parameters);
 }
 
 /*
@@ -135,6 +189,7 @@ static void add_kernel(char ***line, const struct hv_config *config, const struc
         "rootfstype=ramfs noreplace-smp page_reporting.page_reporting_order=4%s%s%s%s",
         launch->kvm ? "" : " mitigations=off", config->debug ? "" : " quiet", config->append ? " " : "",
         config->append ? config->append : "");
+    add_first_size(line, config);
 }
 
 static void add_channels(char ***line)
@@ -157,22 +212,31 @@ static void add_channels(char ***line)
 
 /*
  * Read-only images are opened once by us and need no lock; their pages are shared with all other machines
- * through the page cache. A writable disk is scratch: it does not outlive the machine, so a flush of the
- * guest need not reach the host's disk. A full or broken disk of the host is an I/O error in the guest
- * (QEMU's default would stop the machine).
+ * through the page cache. A writable disk is scratch unless it says otherwise: it does not outlive the
+ * machine, so a flush of the guest need not reach the host's disk. A full or broken disk of the host is an
+ * I/O error in the guest (QEMU's default would stop the machine).
  */
 static void add_disks(char ***line, const struct hv_config *config)
 {
     for (size_t i = 0; i < config->disk_count; i++) {
-        bool read_only = config->disks[i].read_only;
+        const struct hv_disk *disk = &config->disks[i];
         strv_append(line, "-add-fd");
         strv_append_printf(line, "fd=%d,set=%zu", QEMU_FD_DISKS + (int)i, i + 1);
         strv_append(line, "-blockdev");
-        strv_append_printf(line, "driver=file,node-name=disk%zu,filename=/dev/fdset/%zu,locking=off,%s", i,
-            i + 1, read_only ? "read-only=on" : "read-only=off,discard=unmap,cache.no-flush=on");
+        strv_append_printf(line, "driver=file,node-name=disk%zu,filename=/dev/fdset/%zu,locking=off,%s%s", i,
+            i + 1, disk->read_only ? "read-only=on" : "read-only=off,discard=unmap",
+            disk->read_only || disk->durable ? "" : ",cache.no-flush=on");
         strv_append(line, "-device");
         strv_append_printf(line, "virtio-blk-device,drive=disk%zu,werror=report,rerror=report", i);
     }
+}
+
+static void add_hot_disks(char ***line, const struct hv_config *config)
+{
+    if (!config->hot_disks)
+        return;
+    strv_append(line, "-device");
+    strv_append(line, "virtio-scsi-device,id=" QEMU_DISKS_CONTROLLER ",num_queues=1");
 }
 
 static void add_shares(char ***line, const struct hv_config *config)
@@ -243,6 +307,7 @@ char **qemu_arguments(const struct hv_config *config, const struct qemu_launch *
     add_kernel(&line, config, launch);
     add_channels(&line);
     add_disks(&line, config);
+    add_hot_disks(&line, config);
     add_shares(&line, config);
     add_network(&line, config);
     add_taps(&line, config);

@@ -36,5 +36,8 @@ struct error *qemu_check_config(const struct hv_config *config);
 size_t qemu_room(const struct hv_config *config);
 /* A vector for execve; the configuration has passed qemu_check_config. */
 char **qemu_arguments(const struct hv_config *config, const struct qemu_launch *launch);
+/* As hv_memory_address, for a microvm of any size (microvm_memory_init of QEMU): 3 GiB from 0 on, the rest
+   from 4 GiB on. */
+uint64_t qemu_memory_address(uint64_t offset);
 /* Adds a kernel parameter to a finished line. */
 void qemu_add_kernel_parameter(char **arguments, const char *parameter);

@@ -239,24 +239,56 @@ static struct call *free_call(struct qmp *qmp)
     return NULL;
 }
 
-void qmp_call(struct qmp *qmp, const char *command, qmp_done *done, void *context)
+static char *command_line(const char *command, json_t *arguments, int64_t id)
 {
+    _cleanup_json_ json_t *owned = arguments;
+    if (!owned)
+        return must_printf("{\"execute\":\"%s\",\"id\":%lld}\n", command, (long long)id);
+    _cleanup_free_ char *text = json_write(owned);
+    return must_printf("{\"execute\":\"%s\",\"arguments\":%s,\"id\":%lld}\n", command, text, (long long)id);
+}
+
+/* A command is far smaller than a socket's buffer: what does not fit at once means a hung peer. */
+static bool send_line(const struct qmp *qmp, char *line, int fd)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr aligned;
+    } control = {0};
+    struct iovec text = {.iov_base = line, .iov_len = strlen(line)};
+    struct msghdr message = {.msg_iov = &text, .msg_iovlen = 1};
+    if (fd >= 0) {
+        message.msg_control = control.bytes;
+        message.msg_controllen = sizeof(control.bytes);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(header), &fd, sizeof(int));
+    }
+    return sendmsg(qmp->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)text.iov_len;
+}
+
+void qmp_call_with(
+    struct qmp *qmp, const char *command, json_t *arguments, int fd, qmp_done *done, void *context)
+{
+    int64_t id = qmp->next_id++;
+    _cleanup_free_ char *line = command_line(command, arguments, id);
     struct call *call = free_call(qmp);
     struct error *error = NULL;
-    if (!call) {
+    if (!call)
         error = error_new(ERROR_RESOURCE_EXHAUSTED, "%s: too many questions wait", command);
-    } else {
-        int64_t id = qmp->next_id++;
-        _cleanup_free_ char *line = must_printf("{\"execute\":\"%s\",\"id\":%lld}\n", command, (long long)id);
-        /* A command is far smaller than a socket's buffer: what does not fit at once means a hung peer. */
-        ssize_t sent = send(qmp->fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent == (ssize_t)strlen(line))
-            *call = (struct call){.id = id, .done = done, .context = context};
-        else
-            error = error_new(ERROR_UNAVAILABLE, "%s: the hypervisor does not take commands", command);
-    }
+    else if (!send_line(qmp, line, fd))
+        error = error_new(ERROR_UNAVAILABLE, "%s: the hypervisor does not take commands", command);
+    else
+        *call = (struct call){.id = id, .done = done, .context = context};
     if (error && done)
         done(context, error);
     else
         error_free(error);
+}
+
+void qmp_call(struct qmp *qmp, const char *command, qmp_done *done, void *context)
+{
+    qmp_call_with(qmp, command, NULL, -1, done, context);
 }

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define QMP_LINE_MAX (64u << 10)
-#define QMP_CALLS_MAX 16
+#define QMP_CALLS_MAX 80 /* one for each disk that comes or goes, and some */
 
 enum qmp_kind { QMP_GREETING, QMP_REPLY, QMP_ERROR, QMP_EVENT };
 
@@ -50,7 +50,11 @@ struct error *qmp_new(
 /* Calls that wait are dropped without an answer. Takes NULL. */
 void qmp_free(struct qmp *qmp);
 
-/* A command without arguments; done may be NULL. */
+/* A command without arguments; done may be NULL. It may be called before this returns. */
 void qmp_call(struct qmp *qmp, const char *command, qmp_done *done, void *context);
+/* The same with arguments, which are consumed, and a descriptor that goes along and stays the caller's (-1:
+   none). */
+void qmp_call_with(
+    struct qmp *qmp, const char *command, json_t *arguments, int fd, qmp_done *done, void *context);
 /* Handles at once what has arrived and was not read yet. */
 void qmp_flush(struct qmp *qmp);
