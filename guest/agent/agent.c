@@ -107,6 +107,7 @@ static void destroy_everything(struct agent *agent)
     if (agent->create_call)
         ttrpc_fail(TAKE_PTR(agent->create_call), error_new(ERROR_ABORTED, "the sandbox was destroyed"));
     kmsg_error(kmsg, KMSG_WARNING, storage_set_free(TAKE_PTR(agent->storages)));
+    kmsg_error(kmsg, KMSG_WARNING, storage_table_clear(agent->mounts));
 }
 
 void agent_destroy_sandbox(struct agent *agent)

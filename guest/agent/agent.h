@@ -24,7 +24,7 @@
 /* Where Kata's runtime and its tools put things. A container's own are in a directory of its id. */
 #define AGENT_RUN_DIRECTORY "/run/kata-containers"
 #define AGENT_COPIES_DIRECTORY AGENT_RUN_DIRECTORY "/copies"
-#define AGENT_SANDBOX_DIRECTORY AGENT_RUN_DIRECTORY "/sandbox"
+#define AGENT_SANDBOX_DIRECTORY STORAGE_POD_DIRECTORY
 
 /* Calls that are answered later, by an event. */
 struct agent_waiters {

@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/random.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -130,38 +131,60 @@ static bool is_numbered(const char *name, const char *prefix)
     return true;
 }
 
-/* Sets online what is offline; returns how many of the devices are online then. The first processor cannot be
-   taken offline and has no such file. */
-static struct error *online_devices(const char *directory, const char *prefix, unsigned *ret_online)
+static int compare_numbers(const struct dirent **one, const struct dirent **other)
 {
-    _cleanup_dir_ DIR *devices = opendir(directory);
-    if (!devices)
-        return errno == ENOENT ? NULL : error_errno(errno, "%s", directory);
-    unsigned online = 0;
-    for (struct dirent *entry; (entry = readdir(devices));) {
-        if (!is_numbered(entry->d_name, prefix))
-            continue;
-        _cleanup_free_ char *path = must_printf("%s/online", entry->d_name);
-        _cleanup_free_ char *state = NULL;
-        _cleanup_error_ struct error *none = file_read(dirfd(devices), path, 16, &state, NULL);
-        if (!none && state[0] == '0')
-            TRY(error_wrap(file_write_text(dirfd(devices), path, "1"), "bringing %s of the guest online",
-                entry->d_name));
-        online++;
-    }
-    *ret_online = online;
+    return strverscmp((*one)->d_name, (*other)->d_name);
+}
+
+/* Sets one device online. False where it was already, or cannot be offline: the first processor has no such
+   file. */
+static struct error *online_device(const char *directory, const char *name, bool *ret_changed)
+{
+    _cleanup_free_ char *path = must_printf("%s/%s/online", directory, name);
+    _cleanup_free_ char *state = NULL;
+    *ret_changed = false;
+    error_free(file_read(AT_FDCWD, path, 16, &state, NULL));
+    if (!state || state[0] != '0')
+        return NULL;
+    TRY(error_wrap(file_write_text(AT_FDCWD, path, "1"), "bringing %s of the guest online", name));
+    *ret_changed = true;
     return NULL;
 }
 
+/* Up to `limit` of those that are offline, lowest number first; tells how many it were. */
+static struct error *online_devices(
+    const char *directory, const char *prefix, unsigned limit, unsigned *ret_count)
+{
+    struct dirent **entries;
+    int entry_count = scandir(directory, &entries, NULL, compare_numbers);
+    if (entry_count < 0)
+        return errno == ENOENT ? NULL : error_errno(errno, "%s", directory);
+    struct error *error = NULL;
+    unsigned count = 0;
+    for (int i = 0; i < entry_count; i++) {
+        bool changed = false;
+        if (!error && count < limit && is_numbered(entries[i]->d_name, prefix))
+            error = online_device(directory, entries[i]->d_name, &changed);
+        count += changed;
+        free(entries[i]);
+    }
+    free(entries);
+    *ret_count = count;
+    return error;
+}
+
+/* As Kata's agent: nb_cpus is how many come in addition. */
 static struct error *online_cpu_mem(struct agent *agent, const Grpc__OnlineCPUMemRequest *request)
 {
     TRY(check_guest(agent));
     unsigned cpus = 0, blocks = 0;
-    TRY(online_devices(CPU_DEVICES, "cpu", &cpus));
+    if (request->nb_cpus > 0)
+        TRY(online_devices(CPU_DEVICES, "cpu", request->nb_cpus, &cpus));
     if (!request->cpu_only)
-        TRY(online_devices(MEMORY_DEVICES, "memory", &blocks));
+        TRY(online_devices(MEMORY_DEVICES, "memory", UINT_MAX, &blocks));
     if (cpus < request->nb_cpus)
-        return error_new(ERROR_UNAVAILABLE, "the guest has %u processors, not %u", cpus, request->nb_cpus);
+        return error_new(ERROR_UNAVAILABLE,
+            "the guest has only %u further processors of %u that were asked for", cpus, request->nb_cpus);
     return NULL;
 }
 RPC_HANDLER(rpc_online_cpu_mem, online_cpu_mem, Grpc__OnlineCPUMemRequest);
@@ -172,7 +195,12 @@ static struct error *probe_memory(struct agent *agent, const Grpc__MemHotplugByP
     for (size_t i = 0; i < request->n_mem_hotplug_probe_addr; i++) {
         char address[32];
         snprintf(address, sizeof(address), "0x%llx", (unsigned long long)request->mem_hotplug_probe_addr[i]);
-        TRY(error_wrap(file_write_text(AT_FDCWD, MEMORY_DEVICES "/probe", address), "probing for memory"));
+        struct error *error = file_write_text(AT_FDCWD, MEMORY_DEVICES "/probe", address);
+        /* Asked for twice: it is there, which is what was wanted. */
+        if (error_number(error) == EEXIST)
+            error_free(error);
+        else
+            TRY(error_wrap(error, "adding the memory at %s", address));
     }
     return NULL;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/storage.h"
 
+#include "agent/device_path.h"
 #include "agent/storage_driver.h"
 #include "agent/uevent.h"
 #include "base/path.h"
@@ -17,6 +18,7 @@ struct storage_mount {
     char *target;
     unsigned users;
     bool is_mount;
+    bool of_pod; /* stays without users */
 };
 
 struct storage_table {
@@ -68,16 +70,23 @@ static struct storage_mount *find_mount(const struct storage_table *table, const
     return NULL;
 }
 
+static bool is_in_pod_directory(const char *path)
+{
+    return strncmp(path, STORAGE_POD_DIRECTORY "/", sizeof(STORAGE_POD_DIRECTORY)) == 0;
+}
+
 static struct error *make_mount(
     struct storage_table *table, const Grpc__Storage *storage, struct storage_mount **ret_mount)
 {
     const struct storage_driver *driver;
     TRY(storage_driver_find(storage->driver, &driver));
-    TRY(driver->mount(storage));
+    _cleanup_free_ char *device = driver->is_device ? device_path(driver->name, storage->source) : NULL;
+    TRY(driver->mount(storage, device ? device : storage->source));
     struct storage_mount *made = must_new(struct storage_mount);
     *made = (struct storage_mount){.source = must_copy(storage->source),
         .target = must_copy(storage->mount_point),
-        .is_mount = driver->is_mount};
+        .is_mount = driver->is_mount,
+        .of_pod = storage->shared || is_in_pod_directory(storage->mount_point)};
     LIST_INSERT_HEAD(&table->mounts, made, entry);
     *ret_mount = made;
     return NULL;
@@ -109,10 +118,8 @@ static struct error *unmount(const struct storage_mount *mount)
     return NULL;
 }
 
-static struct error *release_mount(struct storage_mount *mount)
+static struct error *drop_mount(struct storage_mount *mount)
 {
-    if (--mount->users > 0)
-        return NULL;
     struct error *error = unmount(mount);
     LIST_REMOVE(mount, entry);
     free(mount->source);
@@ -121,18 +128,48 @@ static struct error *release_mount(struct storage_mount *mount)
     return error;
 }
 
+static struct error *release_mount(struct storage_mount *mount)
+{
+    mount->users--;
+    return mount->users > 0 || mount->of_pod ? NULL : drop_mount(mount);
+}
+
+/* ---- the volumes of the pod ---- */
+
+/* The first error; another one says nothing new. */
+static struct error *first_error(struct error *first, struct error *second)
+{
+    if (!first)
+        return second;
+    error_free(second);
+    return first;
+}
+
+struct error *storage_table_clear(struct storage_table *table)
+{
+    struct error *error = NULL;
+    while (!LIST_EMPTY(&table->mounts))
+        error = first_error(error, drop_mount(LIST_FIRST(&table->mounts)));
+    return error;
+}
+
+struct error *storage_table_update(struct storage_table *table, const Grpc__Storage *storage)
+{
+    if (strcmp(storage->driver, "ephemeral") != 0)
+        return error_new(ERROR_INVALID_ARGUMENT,
+            "only storages of the driver \"ephemeral\" can be changed, not of \"%.40s\"", storage->driver);
+    if (!find_mount(table, storage->mount_point))
+        return error_new(ERROR_NOT_FOUND, "nothing is mounted on \"%.256s\"", storage->mount_point);
+    return storage_driver_remount(storage);
+}
+
 /* ---- a set ---- */
 
 static struct error *release_all(struct storage_set *set)
 {
     struct error *first = NULL;
-    while (set->held_count > 0) {
-        struct error *error = release_mount(set->held[--set->held_count]);
-        if (first)
-            error_free(error);
-        else
-            first = error;
-    }
+    while (set->held_count > 0)
+        first = first_error(first, release_mount(set->held[--set->held_count]));
     return first;
 }
 
@@ -144,11 +181,14 @@ static struct error *wait_for_device(struct storage_set *set, const Grpc__Storag
     const struct storage_driver *driver;
     TRY(storage_driver_find(storage->driver, &driver));
     *ret_there = true;
-    if (!driver->is_device || access(storage->source, F_OK) == 0)
+    if (!driver->is_device)
         return NULL;
-    if (strncmp(storage->source, "/dev/", 5) != 0)
-        return error_new(ERROR_INVALID_ARGUMENT, "\"%.256s\" is not the path of a device", storage->source);
-    TRY(uevent_wait_new(set->base, storage->source, STORAGE_DEVICE_MS, on_device, set, &set->wait));
+    TRY(device_path_check(driver->name, storage->source));
+    _cleanup_free_ char *path = device_path(driver->name, storage->source);
+    if (path)
+        return NULL;
+    TRY(uevent_wait_new(
+        set->base, driver->name, storage->source, STORAGE_DEVICE_MS, on_device, set, &set->wait));
     *ret_there = false;
     return NULL;
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Storages: what a request wants mounted in the guest before it uses it. A storage that names a mount point
- * which is already mounted from the same source shares it; the mount goes when its last user goes.
+ * which is already mounted from the same source shares it; the mount goes when its last user goes. Volumes of
+ * the pod stay until the sandbox goes, so that a container that is restarted finds what it wrote: those that
+ * the request calls shared, and all whose mount point is in the sandbox's own directory.
  *
  *     mmioblk, blk   source is a device in /dev; waited for
+ *     scsi           source is the address of a SCSI disk, "0:7"; waited for
  *     ephemeral      tmpfs (or hugetlbfs)
  *     overlayfs      upper and work directories are made
  *     virtio-fs      source is the tag of the share
@@ -17,6 +20,9 @@
 
 #include <event2/event.h>
 
+/* Where a request's mount points belong to the whole pod. */
+#define STORAGE_POD_DIRECTORY "/run/kata-containers/sandbox"
+
 /* How long a device may take to appear. */
 #define STORAGE_DEVICE_MS 10000
 #define STORAGE_MAX 128 /* in one request */
@@ -24,8 +30,13 @@
 /* All mounts of this agent. */
 struct storage_table;
 struct storage_table *storage_table_new(void);
-/* Everything in it must have been released. Takes NULL. */
+/* Unmounts the volumes of the pod, newest first; every set must have been freed. The error is for the log. */
+struct error *storage_table_clear(struct storage_table *table);
+/* After it was cleared. Takes NULL. */
 void storage_table_free(struct storage_table *table);
+/* Gives what is mounted there the options of this storage. NOT_FOUND where nothing is, and
+   INVALID_ARGUMENT for other drivers than "ephemeral". */
+struct error *storage_table_update(struct storage_table *table, const Grpc__Storage *storage);
 
 /* What one container, or the sandbox, uses. */
 struct storage_set;
@@ -43,5 +54,5 @@ void storage_set_mount(struct storage_set *set);
 struct error *storage_set_free(struct storage_set *set);
 
 /* Names of the drivers, as GetGuestDetails lists them. */
-#define STORAGE_DRIVER_COUNT 7
+#define STORAGE_DRIVER_COUNT 8
 void storage_driver_names(const char *ret_names[STORAGE_DRIVER_COUNT]);

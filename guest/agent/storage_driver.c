@@ -44,25 +44,25 @@ static const char *option_value(const Grpc__Storage *storage, const char *name)
 }
 
 /* Mounts with the options of the storage; the directory exists. */
-static struct error *mount_plain(const Grpc__Storage *storage, const char *type)
+static struct error *mount_plain(const Grpc__Storage *storage, const char *source, const char *type)
 {
     _cleanup_mount_options_ struct mount_options options = {0};
     TRY(parse_options(storage, &options));
-    if (mount(storage->source, storage->mount_point, type, options.flags, options.data) == 0)
+    if (mount(source, storage->mount_point, type, options.flags, options.data) == 0)
         return NULL;
-    return error_errno(errno, "mounting %s (%s) on %s", storage->source, type, storage->mount_point);
+    return error_errno(errno, "mounting %s (%s) on %s", source, type, storage->mount_point);
 }
 
-static struct error *mount_device(const Grpc__Storage *storage)
+static struct error *mount_device(const Grpc__Storage *storage, const char *source)
 {
     TRY(make_mount_point(storage));
-    return mount_plain(storage, storage->fstype);
+    return mount_plain(storage, source, storage->fstype);
 }
 
-static struct error *mount_virtiofs(const Grpc__Storage *storage)
+static struct error *mount_virtiofs(const Grpc__Storage *storage, const char *source)
 {
     TRY(make_mount_point(storage));
-    return mount_plain(storage, "virtiofs");
+    return mount_plain(storage, source, "virtiofs");
 }
 
 /* As the kubelet prepares a volume for a pod with fsGroup: the group owns it and new files inherit it. */
@@ -77,10 +77,10 @@ static struct error *give_to_group(const Grpc__Storage *storage)
     return NULL;
 }
 
-static struct error *mount_ephemeral(const Grpc__Storage *storage)
+static struct error *mount_ephemeral(const Grpc__Storage *storage, const char *source)
 {
     TRY(make_mount_point(storage));
-    TRY(mount_plain(storage, strcmp(storage->fstype, "hugetlbfs") == 0 ? "hugetlbfs" : "tmpfs"));
+    TRY(mount_plain(storage, source, strcmp(storage->fstype, "hugetlbfs") == 0 ? "hugetlbfs" : "tmpfs"));
     return give_to_group(storage);
 }
 
@@ -90,15 +90,15 @@ static struct error *make_option_directory(const Grpc__Storage *storage, const c
     return path ? error_wrap(directory_create_all(path, 0755), "making the overlay's %s", option) : NULL;
 }
 
-static struct error *mount_overlay(const Grpc__Storage *storage)
+static struct error *mount_overlay(const Grpc__Storage *storage, const char *source)
 {
     TRY(make_mount_point(storage));
     TRY(make_option_directory(storage, "upperdir"));
     TRY(make_option_directory(storage, "workdir"));
-    return mount_plain(storage, "overlay");
+    return mount_plain(storage, source, "overlay");
 }
 
-static struct error *make_local(const Grpc__Storage *storage)
+static struct error *make_local(const Grpc__Storage *storage, const char *source)
 {
     TRY(make_mount_point(storage));
     const char *mode = option_value(storage, "mode");
@@ -123,7 +123,7 @@ static struct error *make_bind_target(const Grpc__Storage *storage)
 }
 
 /* The flags of a bind mount take effect only when it is mounted again. */
-static struct error *mount_bind(const Grpc__Storage *storage)
+static struct error *mount_bind(const Grpc__Storage *storage, const char *source)
 {
     _cleanup_mount_options_ struct mount_options options = {0};
     TRY(parse_options(storage, &options));
@@ -139,9 +139,19 @@ static struct error *mount_bind(const Grpc__Storage *storage)
     return error;
 }
 
+struct error *storage_driver_remount(const Grpc__Storage *storage)
+{
+    _cleanup_mount_options_ struct mount_options options = {0};
+    TRY(parse_options(storage, &options));
+    if (mount(NULL, storage->mount_point, NULL, MS_REMOUNT | options.flags, options.data) < 0)
+        return error_errno(errno, "mounting %s again", storage->mount_point);
+    return NULL;
+}
+
 static const struct storage_driver drivers[] = {
     {"mmioblk", true, true, mount_device},
     {"blk", true, true, mount_device},
+    {"scsi", true, true, mount_device},
     {"ephemeral", false, true, mount_ephemeral},
     {"overlayfs", false, true, mount_overlay},
     {"virtio-fs", false, true, mount_virtiofs},

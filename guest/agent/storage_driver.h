@@ -11,10 +11,13 @@
 
 struct storage_driver {
     const char *name;
-    bool is_device; /* source has to appear in /dev first */
+    bool is_device; /* the source is a disk of device_path.h, which has to appear first */
     bool is_mount;  /* something is mounted, as opposed to a directory */
-    struct error *(*mount)(const Grpc__Storage *storage);
+    /* The source is the storage's own, or the path of its device. */
+    struct error *(*mount)(const Grpc__Storage *storage, const char *source);
 };
 
 /* UNIMPLEMENTED for a driver that is not there. */
 struct error *storage_driver_find(const char *name, const struct storage_driver **ret_driver);
+/* Gives a mounted file system the options of this storage: the size of a tmpfs. */
+struct error *storage_driver_remount(const Grpc__Storage *storage);

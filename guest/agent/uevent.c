@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/uevent.h"
 
+#include "agent/device_path.h"
+
 #include <linux/netlink.h>
 #include <sys/socket.h>
 
@@ -8,7 +10,8 @@
 #define UEVENT_GROUP_KERNEL 1
 
 struct uevent_wait {
-    char *path;
+    char *driver;
+    char *source;
     int fd;
     struct event *announced;
     struct event *deadline; /* apart, so that other devices' announcements do not put it off */
@@ -46,23 +49,28 @@ static void on_announcement(evutil_socket_t fd, short what, void *context)
 {
     struct uevent_wait *wait = context;
     uevent_drain(fd);
-    if (access(wait->path, F_OK) == 0)
+    _cleanup_free_ char *path = device_path(wait->driver, wait->source);
+    if (path)
         finish(wait, NULL);
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *context)
 {
     struct uevent_wait *wait = context;
-    finish(wait, error_new(ERROR_DEADLINE_EXCEEDED, "the device %s does not appear", wait->path));
+    finish(wait, error_new(ERROR_DEADLINE_EXCEEDED, "the device %s does not appear", wait->source));
 }
 
-struct error *uevent_wait_new(struct event_base *base, const char *path, int timeout, uevent_found *found,
-    void *context, struct uevent_wait **ret_wait)
+struct error *uevent_wait_new(struct event_base *base, const char *driver, const char *source, int timeout,
+    uevent_found *found, void *context, struct uevent_wait **ret_wait)
 {
     int fd;
     TRY(uevent_open(&fd));
     struct uevent_wait *wait = must_new(struct uevent_wait);
-    *wait = (struct uevent_wait){.path = must_copy(path), .fd = fd, .found = found, .context = context};
+    *wait = (struct uevent_wait){.driver = must_copy(driver),
+        .source = must_copy(source),
+        .fd = fd,
+        .found = found,
+        .context = context};
     wait->announced = event_new(base, fd, EV_READ | EV_PERSIST, on_announcement, wait);
     wait->deadline = evtimer_new(base, on_deadline, wait);
     event_add(wait->announced, NULL);
@@ -81,6 +89,7 @@ void uevent_wait_free(struct uevent_wait *wait)
     event_free(wait->announced);
     event_free(wait->deadline);
     close_fd(wait->fd);
-    free(wait->path);
+    free(wait->driver);
+    free(wait->source);
     free(wait);
 }
