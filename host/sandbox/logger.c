@@ -163,7 +163,8 @@ static void listen_for_ready(evutil_socket_t fd, short what, void *context)
     if (!(what & EV_READ))
         settle(logger, error_new(ERROR_DEADLINE_EXCEEDED, "the logger %s does not get ready", logger->path));
     else if (count == 0 && logger->must_speak)
-        settle(logger, error_new(ERROR_UNAVAILABLE, "the logger %s ended before it was ready", logger->path));
+        settle(logger,
+            error_new(ERROR_FAILED_PRECONDITION, "the logger %s ended before it was ready", logger->path));
     else if (count >= 0)
         settle(logger, NULL);
 }

@@ -59,7 +59,10 @@ struct error *process_open_stdio(struct process *process)
         .out = process->out,
         .error = process->error,
         .terminal = process->terminal,
-        .style = sandbox->options.stdio_style};
+        .style = sandbox->options.stdio_style,
+        .loggers = sandbox->options.loggers,
+        .container_id = process->container->id,
+        .exec_id = process->exec_id};
     return stdio_new(sandbox->base, &options, &process->stdio);
 }
 
@@ -227,11 +230,12 @@ static struct start *start_new(struct process *process, sandbox_done *done, void
     return start;
 }
 
-static struct error *start_exec(struct process *process, struct start *start)
+static struct error *run_exec(struct start *start)
 {
+    struct process *process = start->process;
     struct sandbox *sandbox = process->container->sandbox;
     struct stdio_ports ports = {0};
-    TRY(process_open_stdio(process));
+    TRY(sandbox_check_usable(sandbox));
     TRY(stdio_connect(process->stdio, sandbox_connect_stream, sandbox, &ports));
     Grpc__ExecProcessRequest request = GRPC__EXEC_PROCESS_REQUEST__INIT;
     request.container_id = process->container->id;
@@ -253,6 +257,25 @@ static void network_ready(void *context, struct error *error)
         agent_start_container(container->sandbox->agent, container->id, started, start);
     else
         started(start, error ? error : error_new(ERROR_CANCELLED, "the container was deleted"), NULL);
+}
+
+static void exec_streams_ready(void *context, struct error *error)
+{
+    struct start *start = context;
+    start->process->parked = NULL;
+    if (!error)
+        error = run_exec(start);
+    if (error)
+        finish_start(start, error);
+}
+
+/* Parked meanwhile: should its streams be taken down, somebody has to answer. */
+static struct error *start_exec(struct process *process, struct start *start)
+{
+    TRY(process_open_stdio(process));
+    process->parked = start;
+    stdio_await_ready(process->stdio, exec_streams_ready, start);
+    return NULL;
 }
 
 void process_start(struct process *process, sandbox_done *done, void *context)

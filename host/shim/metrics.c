@@ -1,163 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/metrics.h"
 
-#include "base/memory.h"
-#include "ttrpc/ttrpc.h"
-
-#include <stdbool.h>
-#include <stdlib.h>
+#include <linux/magic.h>
 #include <string.h>
-#include <strings.h>
+#include <sys/vfs.h>
 
-/* What a guest may send of block devices and interfaces; it has a handful. */
-#define ENTRIES_MAX 64
-
-struct metrics {
-    Cgroup2__Metrics message;
-    Cgroup2__PidsStat pids;
-    Cgroup2__CPUStat cpu;
-    Cgroup2__MemoryStat memory;
-    Cgroup2__MemoryEvents events;
-    Cgroup2__IOStat io;
-    Cgroup2__IOEntry devices[ENTRIES_MAX];
-    Cgroup2__IOEntry *device_list[ENTRIES_MAX];
-    Cgroup2__NetworkStat interfaces[ENTRIES_MAX];
-    Cgroup2__NetworkStat *interface_list[ENTRIES_MAX];
-};
-
-static void fill_pids(struct metrics *metrics, const Grpc__PidsStats *stats)
+enum metrics_version metrics_version_of(const char *mount_point)
 {
-    metrics->pids = (Cgroup2__PidsStat)CGROUP2__PIDS_STAT__INIT;
-    metrics->pids.current = stats->current;
-    metrics->pids.limit = stats->limit;
-    metrics->message.pids = &metrics->pids;
+    struct statfs status;
+    return statfs(mount_point, &status) == 0 && status.f_type == CGROUP2_SUPER_MAGIC ? METRICS_V2
+                                                                                     : METRICS_V1;
 }
 
-/* The agent counts nanoseconds, cgroup v2 microseconds. */
-static void fill_cpu(struct metrics *metrics, const Grpc__CpuStats *stats)
+const char *metrics_type(enum metrics_version version)
 {
-    metrics->cpu = (Cgroup2__CPUStat)CGROUP2__CPUSTAT__INIT;
-    if (stats->cpu_usage) {
-        metrics->cpu.usage_usec = stats->cpu_usage->total_usage / 1000;
-        metrics->cpu.user_usec = stats->cpu_usage->usage_in_usermode / 1000;
-        metrics->cpu.system_usec = stats->cpu_usage->usage_in_kernelmode / 1000;
-    }
-    if (stats->throttling_data) {
-        metrics->cpu.nr_periods = stats->throttling_data->periods;
-        metrics->cpu.nr_throttled = stats->throttling_data->throttled_periods;
-        metrics->cpu.throttled_usec = stats->throttling_data->throttled_time / 1000;
-    }
-    metrics->message.cpu = &metrics->cpu;
+    return version == METRICS_V1 ? cgroup1__metrics__descriptor.name : cgroup2__metrics__descriptor.name;
 }
 
-/* Lines of memory.stat go to the fields of the same name. */
-static void fill_memory_line(Cgroup2__MemoryStat *memory, const Grpc__NumberEntry *line)
+uint8_t *metrics_pack(
+    const Grpc__StatsContainerResponse *stats, enum metrics_version version, size_t *ret_length)
+{
+    return version == METRICS_V1 ? metrics_pack_v1(stats, ret_length) : metrics_pack_v2(stats, ret_length);
+}
+
+void metrics_set_field(ProtobufCMessage *message, const char *name, uint64_t value)
 {
     const ProtobufCFieldDescriptor *field =
-        protobuf_c_message_descriptor_get_field_by_name(memory->base.descriptor, line->key);
-    if (field && field->type == PROTOBUF_C_TYPE_UINT64)
-        memcpy((uint8_t *)memory + field->offset, &line->value, sizeof(line->value));
-}
-
-static void fill_memory(struct metrics *metrics, const Grpc__MemoryStats *stats)
-{
-    metrics->memory = (Cgroup2__MemoryStat)CGROUP2__MEMORY_STAT__INIT;
-    for (size_t i = 0; i < stats->n_stats; i++)
-        fill_memory_line(&metrics->memory, stats->stats[i]);
-    if (stats->usage) {
-        metrics->memory.usage = stats->usage->usage;
-        metrics->memory.usage_limit = stats->usage->limit;
-        metrics->memory.max_usage = stats->usage->max_usage;
-        metrics->events = (Cgroup2__MemoryEvents)CGROUP2__MEMORY_EVENTS__INIT;
-        metrics->events.max = stats->usage->failcnt;
-        metrics->message.memory_events = &metrics->events;
-    }
-    if (stats->swap_usage) {
-        metrics->memory.swap_usage = stats->swap_usage->usage;
-        metrics->memory.swap_limit = stats->swap_usage->limit;
-    }
-    metrics->message.memory = &metrics->memory;
-}
-
-static Cgroup2__IOEntry *find_device(struct metrics *metrics, uint64_t major, uint64_t minor)
-{
-    size_t count = metrics->io.n_usage;
-    for (size_t i = 0; i < count; i++)
-        if (metrics->devices[i].major == major && metrics->devices[i].minor == minor)
-            return &metrics->devices[i];
-    if (count == ENTRIES_MAX)
-        return NULL;
-    Cgroup2__IOEntry *device = metrics->device_list[count] = &metrics->devices[count];
-    *device = (Cgroup2__IOEntry)CGROUP2__IOENTRY__INIT;
-    device->major = major;
-    device->minor = minor;
-    metrics->io.n_usage++;
-    return device;
-}
-
-static void fill_operation(struct metrics *metrics, const Grpc__BlkioStatsEntry *entry, bool bytes)
-{
-    bool reads = strcasecmp(entry->op, "read") == 0;
-    if (!reads && strcasecmp(entry->op, "write") != 0)
-        return;
-    Cgroup2__IOEntry *device = find_device(metrics, entry->major, entry->minor);
-    if (!device)
-        return;
-    if (bytes)
-        *(reads ? &device->rbytes : &device->wbytes) = entry->value;
-    else
-        *(reads ? &device->rios : &device->wios) = entry->value;
-}
-
-static void fill_io(struct metrics *metrics, const Grpc__BlkioStats *stats)
-{
-    metrics->io = (Cgroup2__IOStat)CGROUP2__IOSTAT__INIT;
-    metrics->io.usage = metrics->device_list;
-    for (size_t i = 0; i < stats->n_io_service_bytes_recursive; i++)
-        fill_operation(metrics, stats->io_service_bytes_recursive[i], true);
-    for (size_t i = 0; i < stats->n_io_serviced_recursive; i++)
-        fill_operation(metrics, stats->io_serviced_recursive[i], false);
-    metrics->message.io = &metrics->io;
-}
-
-static void fill_interface(Cgroup2__NetworkStat *interface, const Grpc__NetworkStats *stats)
-{
-    *interface = (Cgroup2__NetworkStat)CGROUP2__NETWORK_STAT__INIT;
-    interface->name = stats->name;
-    interface->rx_bytes = stats->rx_bytes;
-    interface->rx_packets = stats->rx_packets;
-    interface->rx_errors = stats->rx_errors;
-    interface->rx_dropped = stats->rx_dropped;
-    interface->tx_bytes = stats->tx_bytes;
-    interface->tx_packets = stats->tx_packets;
-    interface->tx_errors = stats->tx_errors;
-    interface->tx_dropped = stats->tx_dropped;
-}
-
-static void fill_network(struct metrics *metrics, const Grpc__StatsContainerResponse *stats)
-{
-    size_t count = stats->n_network_stats < ENTRIES_MAX ? stats->n_network_stats : ENTRIES_MAX;
-    for (size_t i = 0; i < count; i++) {
-        fill_interface(&metrics->interfaces[i], stats->network_stats[i]);
-        metrics->interface_list[i] = &metrics->interfaces[i];
-    }
-    metrics->message.network = metrics->interface_list;
-    metrics->message.n_network = count;
-}
-
-uint8_t *metrics_pack(const Grpc__StatsContainerResponse *stats, size_t *ret_length)
-{
-    _cleanup_free_ struct metrics *metrics = must_new(struct metrics);
-    const Grpc__CgroupStats *cgroup = stats->cgroup_stats;
-    metrics->message = (Cgroup2__Metrics)CGROUP2__METRICS__INIT;
-    if (cgroup && cgroup->pids_stats)
-        fill_pids(metrics, cgroup->pids_stats);
-    if (cgroup && cgroup->cpu_stats)
-        fill_cpu(metrics, cgroup->cpu_stats);
-    if (cgroup && cgroup->memory_stats)
-        fill_memory(metrics, cgroup->memory_stats);
-    if (cgroup && cgroup->blkio_stats)
-        fill_io(metrics, cgroup->blkio_stats);
-    fill_network(metrics, stats);
-    return ttrpc_pack(&metrics->message.base, ret_length);
+        protobuf_c_message_descriptor_get_field_by_name(message->descriptor, name);
+    if (field && field->type == PROTOBUF_C_TYPE_UINT64 && field->label == PROTOBUF_C_LABEL_NONE)
+        memcpy((uint8_t *)message + field->offset, &value, sizeof(value));
 }

@@ -23,13 +23,30 @@ static const struct sandbox_observer observer = {.happened = happened, .remarked
 
 /* ---- the end ---- */
 
-static void flushed(void *context)
+static void end_now(struct shim *shim)
 {
-    struct shim *shim = context;
     for (size_t i = 0; i < shim->end_call_count; i++)
         ttrpc_reply_empty(shim->end_calls[i]);
     shim->end_call_count = 0;
     event_base_loopexit(shim->base, NULL);
+}
+
+static void loggers_are_late(evutil_socket_t fd, short what, void *context)
+{
+    end_now(context);
+}
+
+static void loggers_have_ended(void *context)
+{
+    end_now(context);
+}
+
+static void flushed(void *context)
+{
+    static const struct timeval patience = {.tv_usec = SHIM_LOGGERS_MILLISECONDS * 1000};
+    struct shim *shim = context;
+    evtimer_add(shim->end_late, &patience);
+    loggers_await_end(shim->loggers, NULL, loggers_have_ended, shim);
 }
 
 static void sandbox_is_down(void *context, struct error *error)
@@ -74,9 +91,14 @@ static void on_idle(evutil_socket_t fd, short what, void *context)
 
 /* ---- the beginning ---- */
 
-static struct sandbox_options sandbox_options(const struct shim_config *config)
+static bool is_own(const struct shim_config *config)
 {
-    bool own = strcmp(config->options->namespace, SHIM_OWN_NAMESPACE) == 0;
+    return strcmp(config->options->namespace, SHIM_OWN_NAMESPACE) == 0;
+}
+
+static struct sandbox_options sandbox_options(const struct shim_config *config, struct loggers *loggers)
+{
+    bool own = is_own(config);
     return (struct sandbox_options){.id = config->options->id,
         .directory = config->places->sandbox,
         .scratch_directory = config->places->data,
@@ -85,6 +107,7 @@ static struct sandbox_options sandbox_options(const struct shim_config *config)
         .choose = config->choose,
         .stdio_style = own ? STDIO_LIKE_PIPES : STDIO_KEEP_OPEN,
         .standalone = own,
+        .loggers = loggers,
         .debug = config->options->debug};
 }
 
@@ -97,7 +120,8 @@ static void watch_events(struct shim *shim)
             abort(); /* libevent's only reason is a lack of memory */
     }
     shim->idle = evtimer_new(shim->base, on_idle, shim);
-    if (!shim->idle)
+    shim->end_late = evtimer_new(shim->base, loggers_are_late, shim);
+    if (!shim->idle || !shim->end_late)
         abort();
     await_idleness(shim);
 }
@@ -107,12 +131,14 @@ struct error *shim_new(
 {
     static const struct ttrpc_service *const services[] = {&shim_task_v2, &shim_task_v3};
     struct shim *shim = must_new(struct shim);
-    struct sandbox_options options = sandbox_options(config);
     struct publisher_options events = {.namespace = config->options->namespace,
         .ttrpc_address = config->ttrpc_address,
         .publish_binary = config->publish_binary,
         .binary_address = config->options->address};
     shim->base = base;
+    shim->metrics = is_own(config) ? METRICS_V2 : metrics_version_of("/sys/fs/cgroup");
+    shim->loggers = loggers_new(base, config->options->namespace);
+    struct sandbox_options options = sandbox_options(config, shim->loggers);
     shim->publisher = publisher_new(base, &events);
     shim->sandbox = sandbox_new(base, &options, &observer, shim);
     shim->server = ttrpc_server_new(base, services, ARRAY_SIZE(services), shim);
@@ -131,10 +157,12 @@ void shim_free(struct shim *shim)
     if (!shim)
         return;
     sandbox_free(shim->sandbox);
+    loggers_free(shim->loggers);
     publisher_free(shim->publisher);
     ttrpc_server_free(shim->server);
     for (size_t i = 0; i < ARRAY_SIZE(shim->signals); i++)
         event_free(shim->signals[i]);
     event_free(shim->idle);
+    event_free(shim->end_late);
     free(shim);
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "sandbox/sandbox.h"
+#include "shim/metrics.h"
 #include "shim/options.h"
 #include "shim/places.h"
 #include "shim/publisher.h"
@@ -13,17 +14,22 @@
 #define SHIM_END_CALLS_MAX 8
 /* A shim that nobody is connected to and that has no container ends itself after this time. */
 #define SHIM_IDLE_SECONDS 60
-/* How long the end waits for events to be delivered. */
+/* How long the end waits for events to be delivered, and then for loggers: with the end of the machine, which
+   takes at most 1500, they fit into the 3 seconds that containerd gives. */
 #define SHIM_FLUSH_MILLISECONDS 1000
+#define SHIM_LOGGERS_MILLISECONDS 400
 
 struct shim {
     struct event_base *base;
     const struct shim_options *options;
+    struct loggers *loggers;
     struct sandbox *sandbox;
     struct publisher *publisher;
     struct ttrpc_server *server;
     struct event *idle;
     struct event *signals[2];
+    enum metrics_version metrics;
+    struct event *end_late;                           /* loggers do not end */
     struct ttrpc_call *end_calls[SHIM_END_CALLS_MAX]; /* Shutdown calls to be answered at the end */
     size_t end_call_count;
     bool ending;

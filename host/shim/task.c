@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* containerd.task.v2.Task and v3, which differ in the package's name only. */
+#include "proto/runc.pb-c.h"
 #include "proto/task.pb-c.h"
-#include "shim/metrics.h"
+#include "shim/runtime_options.h"
 #include "shim/shim.h"
 
 #include "base/strv.h"
@@ -9,17 +10,29 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A call that is answered later with something of the sandbox. */
+/* A call that is answered later with something of the sandbox. The names are the request's, which lives until
+   the call is answered. */
 struct pending {
     struct shim *shim;
     struct ttrpc_call *call;
+    const char *container_id;
+    const char *exec_id;
 };
 
-static struct pending *pending_new(struct shim *shim, struct ttrpc_call *call)
+static struct pending *pending_new(
+    struct shim *shim, struct ttrpc_call *call, const char *container_id, const char *exec_id)
 {
     struct pending *pending = must_new(struct pending);
-    *pending = (struct pending){.shim = shim, .call = call};
+    *pending = (struct pending){.shim = shim, .call = call, .container_id = container_id, .exec_id = exec_id};
     return pending;
+}
+
+/* What clients take for the process: see process_status. */
+static uint32_t host_pid(struct shim *shim, const char *container_id, const char *exec_id)
+{
+    struct process *process = NULL;
+    _cleanup_error_ struct error *error = sandbox_find(shim->sandbox, container_id, exec_id, &process);
+    return (uint32_t)(error ? 0 : process_status(process).pid);
 }
 
 /* For calls whose answer is empty; the context is the call. */
@@ -58,7 +71,7 @@ static void created(void *context, struct error *error)
 {
     struct pending *pending = context;
     Task__CreateTaskResponse response = TASK__CREATE_TASK_RESPONSE__INIT;
-    response.pid = (uint32_t)sandbox_process_id(pending->shim->sandbox);
+    response.pid = host_pid(pending->shim, pending->container_id, "");
     if (error)
         ttrpc_fail(pending->call, error);
     else
@@ -74,10 +87,17 @@ static void handle_create(void *context, struct ttrpc_call *call, const Protobuf
         ttrpc_fail(call, error_new(ERROR_UNIMPLEMENTED, "restoring from a checkpoint is not supported"));
         return;
     }
+    _cleanup_free_ char *config_path = NULL;
+    struct error *error = runtime_options_config_path(request->options, &config_path);
+    if (error) {
+        ttrpc_fail(call, error);
+        return;
+    }
     _cleanup_free_ struct sandbox_mount *rootfs = must_alloc_array(request->n_rootfs, sizeof(*rootfs));
     for (size_t i = 0; i < request->n_rootfs; i++)
         rootfs[i] = (struct sandbox_mount){.type = request->rootfs[i]->type,
             .source = request->rootfs[i]->source,
+            .target = request->rootfs[i]->target,
             .options = request->rootfs[i]->options,
             .option_count = request->rootfs[i]->n_options};
     struct sandbox_container container = {.id = request->id,
@@ -87,15 +107,16 @@ static void handle_create(void *context, struct ttrpc_call *call, const Protobuf
         .in = request->stdin,
         .out = request->stdout,
         .error = request->stderr,
-        .terminal = request->terminal};
-    sandbox_create(shim->sandbox, &container, created, pending_new(shim, call));
+        .terminal = request->terminal,
+        .config_path = config_path};
+    sandbox_create(shim->sandbox, &container, created, pending_new(shim, call, request->id, ""));
 }
 
 static void started(void *context, struct error *error)
 {
     struct pending *pending = context;
     Task__StartResponse response = TASK__START_RESPONSE__INIT;
-    response.pid = (uint32_t)sandbox_process_id(pending->shim->sandbox);
+    response.pid = host_pid(pending->shim, pending->container_id, pending->exec_id);
     if (error)
         ttrpc_fail(pending->call, error);
     else
@@ -108,21 +129,44 @@ static void handle_start(void *context, struct ttrpc_call *call, const ProtobufC
     REQUEST(Task__StartRequest, message);
     struct process *process = find(context, call, request->id, request->exec_id);
     if (process)
-        process_start(process, started, pending_new(context, call));
+        process_start(process, started, pending_new(context, call, request->id, request->exec_id));
+}
+
+/* A Delete whose process is gone and whose logger may still be writing. */
+struct deletion {
+    struct ttrpc_call *call;
+    pid_t pid;
+    uint32_t exit_status;
+    struct timespec exited_at;
+};
+
+static void logger_has_ended(void *context)
+{
+    struct deletion *deletion = context;
+    Google__Protobuf__Timestamp at = timestamp(deletion->exited_at);
+    Task__DeleteResponse response = TASK__DELETE_RESPONSE__INIT;
+    response.pid = (uint32_t)deletion->pid;
+    response.exit_status = deletion->exit_status;
+    response.exited_at = &at;
+    ttrpc_reply(deletion->call, &response.base);
+    free(deletion);
 }
 
 static void deleted(void *context, struct error *error, const struct process_status *status)
 {
+    struct pending *pending = context;
     if (error) {
-        ttrpc_fail(context, error);
-        return;
+        ttrpc_fail(pending->call, error);
+    } else {
+        struct deletion *deletion = must_new(struct deletion);
+        *deletion = (struct deletion){.call = pending->call,
+            .pid = status->pid,
+            .exit_status = status->exit_status,
+            .exited_at = status->exited_at};
+        const struct logger_owner owner = {status->container_id, status->exec_id};
+        loggers_await_end(pending->shim->loggers, &owner, logger_has_ended, deletion);
     }
-    Google__Protobuf__Timestamp at = timestamp(status->exited_at);
-    Task__DeleteResponse response = TASK__DELETE_RESPONSE__INIT;
-    response.pid = (uint32_t)status->pid;
-    response.exit_status = status->exit_status;
-    response.exited_at = &at;
-    ttrpc_reply(context, &response.base);
+    free(pending);
 }
 
 static void handle_delete(void *context, struct ttrpc_call *call, const ProtobufCMessage *message)
@@ -130,7 +174,7 @@ static void handle_delete(void *context, struct ttrpc_call *call, const Protobuf
     REQUEST(Task__DeleteRequest, message);
     struct process *process = find(context, call, request->id, request->exec_id);
     if (process)
-        process_delete(process, deleted, call);
+        process_delete(process, deleted, pending_new(context, call, request->id, request->exec_id));
 }
 
 /* ---- state ---- */
@@ -189,31 +233,59 @@ static void handle_state(void *context, struct ttrpc_call *call, const ProtobufC
         reply_state(call, &status);
 }
 
-static void count_process(void *context, const struct process_status *status)
+/* As containerd's own shim tells which exec a process is. */
+static Google__Protobuf__Any *exec_details(const char *exec_id)
 {
-    size_t *count = context;
-    (*count)++;
+    Runc__ProcessDetails details = RUNC__PROCESS_DETAILS__INIT;
+    details.exec_id = exec_id;
+    Google__Protobuf__Any *any = must_new(Google__Protobuf__Any);
+    *any = (Google__Protobuf__Any)GOOGLE__PROTOBUF__ANY__INIT;
+    any->type_url = runc__process_details__descriptor.name;
+    any->value.data = ttrpc_pack(&details.base, &any->value.len);
+    return any;
 }
 
-/* The guest's process numbers mean nothing on the host: all have the hypervisor's. */
+static void process_info_free(Task__ProcessInfo *info)
+{
+    if (info->info)
+        free(info->info->value.data);
+    free(info->info);
+    free(info);
+}
+
+/* The processes of a container as Pids lists them. */
+struct listing {
+    Task__PidsResponse response;
+    size_t room;
+};
+
+static void list_process(void *context, const struct process_status *status)
+{
+    struct listing *listing = context;
+    Task__PidsResponse *response = &listing->response;
+    if (response->n_processes == listing->room)
+        response->processes = must_resize(response->processes, listing->room += 16, sizeof(void *));
+    Task__ProcessInfo *info = must_new(Task__ProcessInfo);
+    *info = (Task__ProcessInfo)TASK__PROCESS_INFO__INIT;
+    info->pid = (uint32_t)status->pid;
+    if (*status->exec_id)
+        info->info = exec_details(status->exec_id);
+    response->processes[response->n_processes++] = info;
+}
+
+/* The guest's process numbers mean nothing on the host: see process_status. */
 static void handle_pids(void *context, struct ttrpc_call *call, const ProtobufCMessage *message)
 {
     REQUEST(Task__PidsRequest, message);
-    struct shim *shim = context;
-    struct process *process = find(shim, call, request->id, "");
+    struct listing listing = {.response = TASK__PIDS_RESPONSE__INIT};
+    struct process *process = find(context, call, request->id, "");
     if (!process)
         return;
-    size_t count = 0;
-    process_list(process, count_process, &count);
-    Task__ProcessInfo info = TASK__PROCESS_INFO__INIT;
-    info.pid = (uint32_t)sandbox_process_id(shim->sandbox);
-    _cleanup_free_ Task__ProcessInfo **list = must_alloc_array(count + 1, sizeof(*list));
-    for (size_t i = 0; i < count; i++)
-        list[i] = &info;
-    Task__PidsResponse response = TASK__PIDS_RESPONSE__INIT;
-    response.processes = list;
-    response.n_processes = count;
-    ttrpc_reply(call, &response.base);
+    process_list(process, list_process, &listing);
+    ttrpc_reply(call, &listing.response.base);
+    for (size_t i = 0; i < listing.response.n_processes; i++)
+        process_info_free(listing.response.processes[i]);
+    free(listing.response.processes);
 }
 
 static void waited(void *context, const struct process_status *status)
@@ -235,10 +307,11 @@ static void handle_wait(void *context, struct ttrpc_call *call, const ProtobufCM
 
 static void handle_connect(void *context, struct ttrpc_call *call, const ProtobufCMessage *message)
 {
+    REQUEST(Task__ConnectRequest, message);
     struct shim *shim = context;
     Task__ConnectResponse response = TASK__CONNECT_RESPONSE__INIT;
     response.shim_pid = (uint32_t)getpid();
-    response.task_pid = (uint32_t)sandbox_process_id(shim->sandbox);
+    response.task_pid = host_pid(shim, request->id, "");
     response.version = CAISSON_VERSION;
     ttrpc_reply(call, &response.base);
 }
@@ -319,18 +392,19 @@ static void handle_update(void *context, struct ttrpc_call *call, const Protobuf
 
 static void stats_known(void *context, struct error *error, const Grpc__StatsContainerResponse *stats)
 {
+    _cleanup_free_ struct pending *pending = context;
     if (error) {
-        ttrpc_fail(context, error);
+        ttrpc_fail(pending->call, error);
         return;
     }
     size_t length = 0;
-    _cleanup_free_ uint8_t *bytes = metrics_pack(stats, &length);
+    _cleanup_free_ uint8_t *bytes = metrics_pack(stats, pending->shim->metrics, &length);
     Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
-    any.type_url = cgroup2__metrics__descriptor.name;
+    any.type_url = metrics_type(pending->shim->metrics);
     any.value = (ProtobufCBinaryData){.data = bytes, .len = length};
     Task__StatsResponse response = TASK__STATS_RESPONSE__INIT;
     response.stats = &any;
-    ttrpc_reply(context, &response.base);
+    ttrpc_reply(pending->call, &response.base);
 }
 
 static void handle_stats(void *context, struct ttrpc_call *call, const ProtobufCMessage *message)
@@ -338,7 +412,7 @@ static void handle_stats(void *context, struct ttrpc_call *call, const ProtobufC
     REQUEST(Task__StatsRequest, message);
     struct process *process = find(context, call, request->id, "");
     if (process)
-        process_stats(process, stats_known, call);
+        process_stats(process, stats_known, pending_new(context, call, request->id, ""));
 }
 
 static void handle_checkpoint(void *context, struct ttrpc_call *call, const ProtobufCMessage *message)

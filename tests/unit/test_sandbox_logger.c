@@ -222,7 +222,7 @@ static void test_never_ready(void **state)
     write_program(fixture, "exit 1");
     begin(fixture, "binary-v2", "");
     AWAIT(fixture, fixture->ready);
-    assert_int_equal(fixture->ready_code, ERROR_UNAVAILABLE);
+    assert_int_equal(fixture->ready_code, ERROR_FAILED_PRECONDITION);
 }
 
 /* As with a pipe: the process is told. */

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The options that a client gives with Create. containerd's CRI and CRI-O give a runtime that they do not
+ * know runtimeoptions.v1.Options, of which the path counts; the body is the client's own TOML. Clients made
+ * for runc give containerd.runc.v1.Options, whose members say how to run runc. Types that nobody knows are
+ * left aside.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "proto/google.pb-c.h"
+
+/* any: NULL for none. ret_config_path: ConfigPath, the caller's; NULL where there is none. INVALID_ARGUMENT
+   when the message cannot be read. */
+struct error *runtime_options_config_path(const Google__Protobuf__Any *any, char **ret_config_path);
