@@ -91,7 +91,7 @@ static struct error *enter_root(
         TRY(process_limit(setup, 0));
     TRY(rootfs_pivot(root));
     TRY(namespaces_name(spec, &container->namespaces));
-    return namespaces_write_sysctls(spec->linux_config, &container->namespaces, proc);
+    return namespaces_write_sysctls(spec->linux_config, proc);
 }
 
 static struct error *open_terminal(const Grpc__Process *process, int channel)

@@ -120,21 +120,19 @@ struct error *namespaces_name(const Grpc__Spec *spec, const struct namespaces *n
     return NULL;
 }
 
-/* Whether the sysctl belongs to one of the given namespaces and not to the whole kernel. The network is the
-   sandbox's, which is the container's as far as runc's rule goes: no other one is touched. */
-static bool sysctl_is_own(const char *key, uint64_t own)
+/* Whether the sysctl belongs to a network, ipc or uts namespace and not to the whole kernel. One that the
+   container does not have for itself is the sandbox's, which is the container's as far as runc's rule goes:
+   nobody else's is touched. */
+static bool sysctl_is_own(const char *key)
 {
-    static const char *const ipc[] = {"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
-        "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"};
-    if (strncmp(key, "net.", 4) == 0)
+    static const char *const names[] = {"kernel.domainname", "kernel.msgmax", "kernel.msgmnb",
+        "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
+        "kernel.shm_rmid_forced"};
+    if (strncmp(key, "net.", 4) == 0 || strncmp(key, "fs.mqueue.", strlen("fs.mqueue.")) == 0)
         return true;
-    if (strcmp(key, "kernel.domainname") == 0)
-        return own & CLONE_NEWUTS;
-    if (strncmp(key, "fs.mqueue.", strlen("fs.mqueue.")) == 0)
-        return own & CLONE_NEWIPC;
-    for (size_t i = 0; i < ARRAY_SIZE(ipc); i++)
-        if (strcmp(key, ipc[i]) == 0)
-            return own & CLONE_NEWIPC;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (strcmp(key, names[i]) == 0)
+            return true;
     return false;
 }
 
@@ -145,13 +143,13 @@ static void swap_separators(char *key, char from, char to)
         *c = *c == from ? to : *c == to ? from : *c;
 }
 
-static struct error *write_sysctl(const Grpc__StringEntry *entry, uint64_t own, int proc)
+static struct error *write_sysctl(const Grpc__StringEntry *entry, int proc)
 {
     _cleanup_free_ char *dotted = must_copy(entry->key);
     size_t first = strcspn(dotted, "./");
     if (dotted[first] == '/')
         swap_separators(dotted, '/', '.');
-    if (!sysctl_is_own(dotted, own))
+    if (!sysctl_is_own(dotted))
         return error_new(ERROR_INVALID_ARGUMENT, "it belongs to no namespace of the container");
     _cleanup_free_ char *path = must_printf("sys/%s", dotted);
     swap_separators(path + 4, '.', '/');
@@ -160,13 +158,11 @@ static struct error *write_sysctl(const Grpc__StringEntry *entry, uint64_t own, 
     return file_write_text(proc, path, entry->value);
 }
 
-struct error *namespaces_write_sysctls(
-    const Grpc__Linux *linux_config, const struct namespaces *namespaces, int proc)
+struct error *namespaces_write_sysctls(const Grpc__Linux *linux_config, int proc)
 {
     for (size_t i = 0; i < linux_config->n_sysctl; i++) {
         const Grpc__StringEntry *entry = linux_config->sysctl[i];
-        TRY(error_wrap(write_sysctl(entry, namespaces->created | namespaces->joined, proc),
-            "setting the sysctl \"%s\"", entry->key));
+        TRY(error_wrap(write_sysctl(entry, proc), "setting the sysctl \"%s\"", entry->key));
     }
     return NULL;
 }

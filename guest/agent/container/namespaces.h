@@ -29,5 +29,4 @@ bool namespaces_map_id(Grpc__LinuxIDMapping *const *mappings, size_t count, uint
 
 /* In the child: host name, domain name and sysctls, of its own namespaces. `proc` is the guest's /proc. */
 struct error *namespaces_name(const Grpc__Spec *spec, const struct namespaces *namespaces);
-struct error *namespaces_write_sysctls(
-    const Grpc__Linux *linux_config, const struct namespaces *namespaces, int proc);
+struct error *namespaces_write_sysctls(const Grpc__Linux *linux_config, int proc);
