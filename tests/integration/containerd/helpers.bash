@@ -52,30 +52,12 @@ teardown() {
 
 # --- the instance
 
-# write_configuration: the CRI part differs between 1.6 and 2.x, and nowhere else.
+# The CRI part is named differently in 1.6 and 2.x. Without CAP_SYS_RESOURCE nothing may get a lower oom_score_adj
+# than containerd has, as pods want.
 write_configuration() {
-	local version=2 plugin=io.containerd.grpc.v1.cri images='' runtimes='' name programs='bin_dir = "/usr/lib/cni"'
-	if containerd_is_at_least 2.0; then
-		version=3 plugin=io.containerd.cri.v1.runtime
-		images='
-[plugins."io.containerd.cri.v1.images"]
-  snapshotter = "overlayfs"
-  [plugins."io.containerd.cri.v1.images".pinned_images]
-    sandbox = "caisson.test/pause:1"'
-	else
-		images="
-[plugins.\"$plugin\"]
-  sandbox_image = \"caisson.test/pause:1\"
-  disable_apparmor = true"
-	fi
+	local version=2 plugin=io.containerd.grpc.v1.cri programs='bin_dir = "/usr/lib/cni"' name
+	! containerd_is_at_least 2.0 || version=3 plugin=io.containerd.cri.v1.runtime
 	! containerd_is_at_least 2.1 || programs='bin_dirs = ["/usr/lib/cni"]'
-	for name in runc kata; do
-		runtimes+="
-  [plugins.\"$plugin\".containerd.runtimes.$name]
-    runtime_type = \"io.containerd.$name.v2\"
-    pod_annotations = [\"io.caisson.*\", \"io.katacontainers.*\"]
-    container_annotations = [\"io.caisson.*\"]"
-	done
 	cat >"$INSTANCE/config.toml" <<-END
 		version = $version
 		root = "$INSTANCE/root"
@@ -85,14 +67,25 @@ write_configuration() {
 		  address = "$INSTANCE/containerd.sock"
 		[debug]
 		  level = "debug"
-		$images
+		[plugins."io.containerd.cri.v1.images".pinned_images]
+		  sandbox = "caisson.test/pause:1"
+		[plugins."$plugin"]
+		  restrict_oom_score_adj = true
+		  $([ $version -eq 3 ] || echo 'sandbox_image = "caisson.test/pause:1"')
 		[plugins."$plugin".containerd]
-		  default_runtime_name = "${TEST_RUNTIME_NAME}"
-		$runtimes
+		  default_runtime_name = "$TEST_RUNTIME_NAME"
 		[plugins."$plugin".cni]
 		  $programs
 		  conf_dir = "$INSTANCE/cni"
 	END
+	for name in runc kata; do
+		cat >>"$INSTANCE/config.toml" <<-END
+			[plugins."$plugin".containerd.runtimes.$name]
+			  runtime_type = "io.containerd.$name.v2"
+			  pod_annotations = ["io.caisson.*", "io.katacontainers.*"]
+			  container_annotations = ["io.caisson.*"]
+		END
+	done
 }
 
 # A bridge for pods, beside the one that nerdctl makes for itself.
@@ -119,11 +112,10 @@ start_containerd() {
 	INSTANCE=$(mktemp -d "$BATS_FILE_TMPDIR/containerd.XXXX")
 	CONTAINERD_VERSION=$(containerd --version | awk '{ sub(/^v/, "", $3); sub(/[~+].*/, "", $3); print $3 }')
 	CONTAINERD_ADDRESS=$INSTANCE/containerd.sock
-	CONTAINER_RUNTIME_ENDPOINT=unix://$CONTAINERD_ADDRESS
-	IMAGE_SERVICE_ENDPOINT=$CONTAINER_RUNTIME_ENDPOINT
+	CRI_CONFIG_FILE=$INSTANCE/crictl.yaml
 	NERDCTL_TOML=$INSTANCE/nerdctl.toml
 	TEST_RUNTIME_NAME=$(cut -d . -f 3 <<<"$TEST_RUNTIME")
-	export INSTANCE CONTAINERD_VERSION CONTAINERD_ADDRESS CONTAINER_RUNTIME_ENDPOINT IMAGE_SERVICE_ENDPOINT \
+	export INSTANCE CONTAINERD_VERSION CONTAINERD_ADDRESS CRI_CONFIG_FILE \
 		NERDCTL_TOML TEST_RUNTIME_NAME
 	write_configuration
 	write_network
@@ -133,6 +125,7 @@ start_containerd() {
 		cni_path = "/usr/lib/cni"
 		cni_netconfpath = "$INSTANCE/nerdctl-cni"
 	END
+	printf '%s: unix://%s\n' runtime-endpoint "$CONTAINERD_ADDRESS" image-endpoint "$CONTAINERD_ADDRESS" >"$CRI_CONFIG_FILE"
 	launch_containerd
 	local image namespace
 	for image in "$IMAGES"/*.tar; do
