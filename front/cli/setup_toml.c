@@ -84,7 +84,8 @@ static struct error *take_line_string(struct cursor *cursor, char **ret_text)
     while (peek(cursor) != quote) {
         if (cursor->at == cursor->end || *cursor->at == '\n')
             return wrong(cursor, "a string is not closed");
-        bool escaped = quote == '"' && *cursor->at == '\\' && cursor->at + 1 < cursor->end;
+        bool escaped =
+            quote == '"' && *cursor->at == '\\' && cursor->at + 1 < cursor->end && cursor->at[1] != '\n';
         if (escaped && (cursor->at[1] == 'u' || cursor->at[1] == 'U'))
             return wrong(cursor, "a \\u escape is more than this program reads");
         cursor->at += escaped;
