@@ -138,6 +138,18 @@ static int place_trees(const struct jail *jail, const int trees[])
     return 0;
 }
 
+/* Read-only as this mount, not as a file system: whoever made the jail can have another mount of it. */
+static int make_empty(const struct jail *jail)
+{
+    struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
+    if (mkdir(jail->empty, 0755) < 0 ||
+        mount("shared", jail->empty, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+            "size=1m,nr_inodes=16384,mode=755") < 0 ||
+        mount_setattr(AT_FDCWD, jail->empty, 0, &read_only, sizeof(read_only)) < 0)
+        return failed(jail, "making ", jail->empty);
+    return 0;
+}
+
 static int make_entries(const struct jail *jail, int proc)
 {
     for (size_t i = 0; i < jail->link_count; i++) {
@@ -155,6 +167,9 @@ static int make_entries(const struct jail *jail, int proc)
         (mkdir("/proc", 0755) < 0 || move_mount(proc, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0))
         return failed(jail, "placing ", "/proc");
     close_fd(proc);
+    int failure = jail->empty ? make_empty(jail) : 0;
+    if (failure)
+        return failure;
     struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
     if (mount_setattr(AT_FDCWD, "/", 0, &read_only, sizeof(read_only)) < 0)
         return failed(jail, "making the root read-only", "");

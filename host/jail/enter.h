@@ -32,6 +32,7 @@ struct jail {
     unsigned namespaces; /* CLONE_NEW*; 0: no confinement by namespaces */
     bool user_namespace;
     bool proc;
+    char *empty;
     struct jail_mount *mounts;
     size_t mount_count;
     struct jail_link links[4];

@@ -170,6 +170,7 @@ struct error *jail_new(const struct jail_config *config, struct jail **ret_jail)
     jail->parent = -1;
     jail->files = config->files;
     jail->proc = config->proc;
+    jail->empty = must_copy_or_null(config->empty);
     choose_identity(jail, config);
     if (jail_complete(NULL)) {
         jail->user_namespace = geteuid() != 0;
@@ -206,6 +207,7 @@ void jail_free(struct jail *jail)
     close_fd(jail->parent);
     free(jail->mounts);
     free(jail->nodes);
+    free(jail->empty);
     free(jail->name);
     free(jail);
 }

@@ -37,6 +37,8 @@ struct jail_config {
     size_t bind_count;
     const char *const *devices; /* device nodes: "/dev/kvm" */
     size_t device_count;
+    const char
+        *empty; /* a small tmpfs that the helper cannot write to, for mounts that come later; or NULL */
     bool host_network;
     bool proc;       /* has /proc, of its own processes only */
     unsigned seed;   /* root only: chooses the user id among 65,536 that belong to nobody */

@@ -5,6 +5,7 @@
 #include "base/strv.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 static bool is_read_only(const Grpc__Mount *mount)
 {
@@ -37,20 +38,51 @@ static void storage_lost(void *context, const struct error *reason)
     sandbox_storage_failed(context, reason);
 }
 
+static void ignore_answer(void *context, struct error *error, const ProtobufCMessage *response)
+{
+    error_free(error);
+}
+
+/*
+ * The guest's kernel remembers what it has seen of the container's directory, and as long as it does, the file
+ * server has files of it open, which would keep a volume's device busy on the host. Being asked to make
+ * something there, the guest finds that the directory is gone and forgets all below it; that nothing can be
+ * made is what is expected. This is a call that every agent has.
+ */
+static void trees_removed(void *context, const char *guest_directory)
+{
+    struct sandbox *sandbox = context;
+    if (!sandbox->agent || sandbox->state != SANDBOX_RUNNING)
+        return;
+    _cleanup_free_ char *path = must_printf("%s/gone", guest_directory);
+    Grpc__CopyFileRequest request = GRPC__COPY_FILE_REQUEST__INIT;
+    request.path = path;
+    request.file_mode = S_IFDIR | 0755;
+    agent_copy_file(sandbox->agent, &request, ignore_answer, NULL);
+}
+
 /* ---- the sandbox's ---- */
 
-static struct error *make_storage(struct sandbox *sandbox)
+/* More containers may come: the first one is a pod's, or there is none yet. */
+static bool is_pod(const struct creation *creation)
 {
-    static const struct storage_events events = {.failed = storage_lost};
+    return !creation->container || creation->container->kind != CONTAINER_SINGLE;
+}
+
+static struct error *make_storage(const struct creation *creation)
+{
+    static const struct storage_events events = {.failed = storage_lost, .removed = trees_removed};
+    struct sandbox *sandbox = creation->sandbox;
     const struct storage_config config = {.name = sandbox->options.id,
         .directory = sandbox->options.directory,
-        .scratch_directory = sandbox->options.scratch_directory};
+        .scratch_directory = sandbox->options.scratch_directory,
+        .dynamic = is_pod(creation)};
     return storage_new(sandbox->base, &config, &events, sandbox, &sandbox->storage);
 }
 
 void creation_make_storage(struct creation *creation)
 {
-    creation_step_done(creation, make_storage(creation->sandbox));
+    creation_step_done(creation, make_storage(creation));
 }
 
 void creation_release_storage(struct creation *creation)
@@ -74,8 +106,10 @@ static void name_shared_mounts(struct creation *creation)
 static void storage_ready(void *context, struct error *error)
 {
     struct creation *creation = context;
-    if (!error)
+    if (!error) {
         name_shared_mounts(creation);
+        creation->sandbox->holds_data |= container_storage_is_durable(creation->container->storage);
+    }
     creation_step_done(creation, error);
 }
 
@@ -87,6 +121,7 @@ static struct storage_source *list_rootfs(const struct creation *creation)
         const struct sandbox_mount *mount = &creation->rootfs[i];
         sources[i] = (struct storage_source){.type = mount->type,
             .source = mount->source,
+            .target = mount->target,
             .options = mount->options,
             .option_count = mount->option_count};
     }

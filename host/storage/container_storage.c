@@ -1,171 +1,141 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A container's part, from adding to removal. Adding: trees, scratch disk, disks. Removal: the same
+ * backwards, by itself in the background, for the mounter and the machine take their time; the storage knows
+ * it until then, and ends it when it goes itself.
+ */
 #include "storage/model.h"
 
 #include "base/fd.h"
-#include "base/path.h"
 #include "base/strv.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
-/* --- what the guest is told --- */
-
-/* Keeps the text as long as the container's part lives. */
-static const char *keep(struct container_storage *container, char *text)
+void container_destroy(struct container_storage *container)
 {
-    strv_take(&container->texts, text);
-    return text;
+    if (container->storage)
+        LIST_REMOVE(container, entry);
+    scratch_free(container->scratch);
+    mounter_free(container->mounter);
+    for (size_t i = 0; i < container->disk_count; i++) {
+        close_fd(container->disks[i].fd);
+        free(container->disks[i].address);
+    }
+    for (size_t i = 0; i < container->mount_count; i++)
+        strv_free(container->mounts[i].options);
+    container_trees_free(container);
+    close_fd(container->host_root);
+    if (container->soon)
+        event_free(container->soon);
+    free(container->disks);
+    free(container->mounts);
+    strv_free(container->bind_paths);
+    strv_free(container->texts);
+    free(container->id);
+    free(container);
 }
 
-/* The pointer is good until the next one is added. */
-static struct storage_mount *add_mount(struct container_storage *container, struct storage_mount mount)
+/* ---- adding ---- */
+
+static void answer(struct container_storage *container, struct error *error)
 {
-    container->mounts =
-        must_resize(container->mounts, container->mount_count + 1, sizeof(*container->mounts));
-    container->mounts[container->mount_count] = mount;
-    return &container->mounts[container->mount_count++];
-}
-
-static const char *guest_path(struct container_storage *container, const char *name)
-{
-    return keep(container, must_printf(GUEST_RUN "/%s/%s", container->id, name));
-}
-
-static void add_image(struct container_storage *container, const char *device, const char *type)
-{
-    const char *point = guest_path(container, "lower");
-    struct storage_mount *mount = add_mount(
-        container, (struct storage_mount){"mmioblk", device, keep(container, must_copy(type)), NULL, point});
-    strv_append(&mount->options, "ro");
-}
-
-static void add_scratch(struct container_storage *container)
-{
-    const char *point = guest_path(container, "scratch");
-    container->scratch_mount = container->mount_count;
-    struct storage_mount *mount =
-        add_mount(container, (struct storage_mount){"ephemeral", "tmpfs", "tmpfs", NULL, point});
-    if (!container->scratch_size)
-        return;
-    mount->driver = "mmioblk";
-    mount->fstype = "ext4";
-    /* Freed blocks become holes on the host; unused tables are not written out behind the container's back.
-     */
-    strv_append(&mount->options, "discard");
-    strv_append(&mount->options, "noinit_itable");
-}
-
-static void add_overlay(struct container_storage *container)
-{
-    const char *lower = container->mounts[0].mount_point;
-    const char *upper = container->mounts[container->scratch_mount].mount_point;
-    struct storage_mount *mount = add_mount(container,
-        (struct storage_mount){"overlayfs", "overlay", "overlay", NULL, guest_path(container, "rootfs")});
-    strv_append_printf(&mount->options, "lowerdir=%s", lower);
-    strv_append_printf(&mount->options, "upperdir=%s/upper", upper);
-    strv_append_printf(&mount->options, "workdir=%s/work", upper);
-}
-
-/* --- what is checked before anything runs --- */
-
-static struct error *check_rootfs(const struct container_storage_config *config)
-{
-    static const char *const types[] = {"erofs", "squashfs", "ext4"};
-    if (config->rootfs_count != 1)
-        return error_new(ERROR_UNIMPLEMENTED,
-            "a root file system of %zu mounts is not supported, one image is", config->rootfs_count);
-    const struct storage_source *rootfs = config->rootfs;
-    bool known = false;
-    for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-        known |= strcmp(types[i], rootfs->type) == 0;
-    if (!known)
-        return error_new(ERROR_UNIMPLEMENTED, "a root file system of type %s", rootfs->type);
-    struct stat status;
-    if (stat(rootfs->source, &status) < 0)
-        return error_errno(errno, "root image %s", rootfs->source);
-    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
-        return error_new(ERROR_INVALID_ARGUMENT, "root image %s is no file", rootfs->source);
-    return NULL;
-}
-
-/* A directory is shared as N, a file as N/NAME: it keeps its name, and its directory holds nothing else. */
-static struct error *add_bind(struct container_storage *container, const struct storage_bind *bind)
-{
-    _cleanup_free_ char *source = NULL;
-    struct error *error = path_resolve(bind->source, &source);
-    if (error)
-        return error_wrap(error, "volume");
-    struct stat status;
-    if (stat(source, &status) < 0)
-        return error_errno(errno, "volume %s", bind->source);
-    size_t index = container->bind_count;
-    const char *slash = strrchr(source, '/');
-    char *target = S_ISDIR(status.st_mode)
-                       ? must_printf("/%s/%zu", container->id, index)
-                       : must_printf("/%s/%zu/%s", container->id, index, slash ? slash + 1 : source);
-    strv_append_printf(&container->bind_paths, GUEST_SHARE "%s", target);
-    container->binds[container->bind_count++] =
-        (struct share_entry){.source = TAKE_PTR(source), .target = target, .read_only = bind->read_only};
-    return NULL;
-}
-
-static struct error *check_binds(
-    struct container_storage *container, const struct container_storage_config *config)
-{
-    if (config->bind_count > STORAGE_BINDS_MAX)
-        return error_new(ERROR_RESOURCE_EXHAUSTED, "%zu volumes; a container can have %d", config->bind_count,
-            STORAGE_BINDS_MAX);
-    container->binds = must_alloc_array(config->bind_count + 1, sizeof(*container->binds));
-    for (size_t i = 0; i < config->bind_count; i++)
-        TRY(add_bind(container, &config->binds[i]));
-    return NULL;
-}
-
-static struct error *open_image(struct container_storage *container, const struct storage_source *rootfs)
-{
-    int fd = open(rootfs->source, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_errno(errno, "root image %s", rootfs->source);
-    char *device = NULL;
-    TRY(storage_give_disk(container->storage, fd, true, &device));
-    add_image(container, keep(container, device), rootfs->type);
-    return NULL;
-}
-
-/* --- adding --- */
-
-static struct error *share_binds(struct container_storage *container)
-{
-    struct storage *storage = container->storage;
-    if (container->bind_count == 0)
-        return NULL;
-    if (storage->released || storage->share)
-        return error_new(ERROR_UNIMPLEMENTED, "volumes cannot be added to a machine that runs");
-    return storage_start_share(storage, container->binds, container->bind_count);
+    container->done(container->done_context, error);
 }
 
 static void on_scratch_made(void *context, struct error *error, int fd)
 {
     struct container_storage *container = context;
-    char *device = NULL;
-    if (!error)
-        error = storage_give_disk(container->storage, fd, false, &device);
-    if (!error)
-        container->mounts[container->scratch_mount].source = keep(container, device);
-    container->done(container->done_context, error);
+    if (error) {
+        answer(container, error);
+        return;
+    }
+    container->disks = must_resize(container->disks, container->disk_count + 1, sizeof(*container->disks));
+    container->disks[container->disk_count++] =
+        (struct container_disk){.fd = fd, .mount = container->scratch_mount};
+    container_give_disks(container);
 }
 
-static struct error *prepare(
+static void make_scratch(struct container_storage *container)
+{
+    struct storage *storage = container->storage;
+    struct error *error = NULL;
+    if (container->scratch_size)
+        error = scratch_new(storage->base, storage->scratch_directory, container->scratch_size,
+            on_scratch_made, container, &container->scratch);
+    if (error)
+        answer(container, error);
+    else if (!container->scratch_size)
+        container_give_disks(container);
+}
+
+void container_disks_given(struct container_storage *container, struct error *error)
+{
+    answer(container, error);
+}
+
+static void on_trees_placed(void *context, struct error *error, int host_root)
+{
+    struct container_storage *container = context;
+    container->host_root = host_root;
+    if (error)
+        answer(container, error_wrap(error, "sharing with the virtual machine"));
+    else
+        make_scratch(container);
+}
+
+/* All at once, before the server starts: for a sandbox that has volumes only, and for ordinary users. */
+static struct error *share_from_start(struct container_storage *container)
+{
+    struct share_entry *entries = must_alloc_array(container->tree_count, sizeof(*entries));
+    for (size_t i = 0; i < container->tree_count; i++)
+        entries[i] = (struct share_entry){.source = container->trees[i].source,
+            .target = container->trees[i].target,
+            .read_only = container->trees[i].read_only};
+    struct error *error = storage_start_share(container->storage, entries, container->tree_count);
+    free(entries);
+    return error;
+}
+
+static bool has_root_tree(const struct container_storage *container)
+{
+    return container->tree_count > container->bind_count;
+}
+
+/* *ret_placed: at once; otherwise on_trees_placed follows. */
+static struct error *place_trees(struct container_storage *container, bool *ret_placed)
+{
+    struct storage *storage = container->storage;
+    *ret_placed = true;
+    if (container->tree_count == 0)
+        return NULL;
+    if (!storage->share && has_root_tree(container) && geteuid() != 0)
+        return error_new(ERROR_FAILED_PRECONDITION,
+            "a root file system that is no image has to be mounted, which takes root");
+    if (!storage->share && !storage->released && !has_root_tree(container))
+        return share_from_start(container);
+    if (!storage->share && !storage->released)
+        TRY(storage_start_share(storage, NULL, 0));
+    if (!storage->growing)
+        return error_new(ERROR_FAILED_PRECONDITION,
+            "files of the host cannot be shared with a virtual machine that was started without");
+    *ret_placed = false;
+    container->placed = true;
+    return mounter_add(storage->base, share_process(storage->share), container->trees, container->tree_count,
+        on_trees_placed, container, &container->mounter);
+}
+
+static struct error *read_config(
     struct container_storage *container, const struct container_storage_config *config)
 {
-    TRY(check_rootfs(config));
-    TRY(check_binds(container, config));
-    TRY(open_image(container, &config->rootfs[0]));
-    add_scratch(container);
-    add_overlay(container);
-    return share_binds(container);
+    const struct storage *storage = container->storage;
+    size_t room = storage->released ? STORAGE_HOT_DISKS_MAX : STORAGE_DISKS_MAX - storage->disk_count;
+    struct rootfs rootfs;
+    TRY(rootfs_choose(config->rootfs, config->rootfs_count, room, &rootfs));
+    TRY(container_describe(container, &rootfs, config->rootfs, config->rootfs_count));
+    return container_read_binds(container, config->binds, config->bind_count);
 }
+
+static void on_removed(evutil_socket_t fd, short what, void *context);
 
 void storage_add(struct storage *storage, const struct container_storage_config *config, storage_done *done,
     void *context, struct container_storage **ret_container)
@@ -173,22 +143,25 @@ void storage_add(struct storage *storage, const struct container_storage_config 
     struct container_storage *container = must_new(struct container_storage);
     *container = (struct container_storage){.storage = storage,
         .id = must_copy(config->container),
+        .host_root = -1,
         .scratch_size = config->scratch_size,
         .done = done,
         .done_context = context};
+    container->soon = event_new(storage->base, -1, 0, on_removed, container);
     LIST_INSERT_HEAD(&storage->containers, container, entry);
     *ret_container = container;
-    struct error *error = prepare(container, config);
-    if (!error && container->scratch_size) {
-        error = scratch_new(storage->base, storage->scratch_directory, container->scratch_size,
-            on_scratch_made, container, &container->scratch);
-        if (!error)
-            return;
-    }
-    done(context, error);
+    bool placed = true;
+    struct error *error = container->soon ? read_config(container, config)
+                                          : error_new(ERROR_INTERNAL, "the event loop refused an event");
+    if (!error)
+        error = place_trees(container, &placed);
+    if (error)
+        answer(container, error);
+    else if (placed)
+        make_scratch(container);
 }
 
-/* --- what the owner asks for --- */
+/* ---- what the owner asks for ---- */
 
 const struct storage_mount *container_storage_mounts(
     const struct container_storage *container, size_t *ret_count)
@@ -199,7 +172,7 @@ const struct storage_mount *container_storage_mounts(
 
 const char *container_storage_rootfs(const struct container_storage *container)
 {
-    return container->mounts[container->mount_count - 1].mount_point;
+    return container->rootfs;
 }
 
 const char *container_storage_bind_path(const struct container_storage *container, size_t index)
@@ -209,32 +182,87 @@ const char *container_storage_bind_path(const struct container_storage *containe
 
 int container_storage_host_root(const struct container_storage *container)
 {
-    return -1;
+    return container->host_root;
+}
+
+bool container_storage_is_durable(const struct container_storage *container)
+{
+    for (size_t i = 0; i < container->disk_count; i++)
+        if (container->disks[i].durable)
+            return true;
+    return false;
+}
+
+/* ---- removal ---- */
+
+static void on_removed(evutil_socket_t fd, short what, void *context)
+{
+    struct container_storage *container = context;
+    storage_done *done = container->done;
+    void *done_context = container->done_context;
+    container_destroy(container);
+    if (done)
+        done(done_context, NULL);
+}
+
+void container_removed(struct container_storage *container)
+{
+    if (container->soon)
+        event_active(container->soon, EV_TIMEOUT, 0);
+    else
+        on_removed(-1, 0, container);
+}
+
+static void on_trees_taken(void *context, struct error *error, int host_root)
+{
+    struct container_storage *container = context;
+    struct storage *storage = container->storage;
+    /* What cannot be taken away goes with the file server. */
+    error_free(error);
+    if (storage->events.removed) {
+        _cleanup_free_ char *directory = must_printf(GUEST_SHARE "/%s", container->id);
+        storage->events.removed(storage->context, directory);
+    }
+    container_take_disks(container);
+}
+
+static void take_trees(struct container_storage *container)
+{
+    struct storage *storage = container->storage;
+    pid_t server = storage ? share_process(storage->share) : 0;
+    struct error *error = NULL;
+    mounter_free(TAKE_PTR(container->mounter));
+    if (container->placed && server > 0)
+        error = mounter_remove(storage->base, server, container->trees, container->tree_count, on_trees_taken,
+            container, &container->mounter);
+    if (!container->mounter)
+        container_take_disks(container);
+    error_free(error);
+}
+
+void container_storage_remove(struct container_storage *container, storage_done *done, void *context)
+{
+    container->done = done;
+    container->done_context = context;
+    container->removing = true;
+    scratch_free(TAKE_PTR(container->scratch));
+    close_fd(TAKE_FD(container->host_root));
+    if (!container->attaching || !container->storage)
+        take_trees(container);
+}
+
+void container_attached_late(struct container_storage *container)
+{
+    take_trees(container);
 }
 
 void container_storage_free(struct container_storage *container)
 {
     if (!container)
         return;
-    if (container->storage)
-        LIST_REMOVE(container, entry);
-    scratch_free(container->scratch);
-    for (size_t i = 0; i < container->bind_count; i++) {
-        free(container->binds[i].source);
-        free(container->binds[i].target);
-    }
-    for (size_t i = 0; i < container->mount_count; i++)
-        strv_free(container->mounts[i].options);
-    free(container->binds);
-    strv_free(container->bind_paths);
-    free(container->mounts);
-    strv_free(container->texts);
-    free(container->id);
-    free(container);
-}
-
-void container_storage_remove(struct container_storage *container, storage_done *done, void *context)
-{
-    container_storage_free(container);
-    done(context, NULL);
+    bool begun = container->placed || container->attaching || container->disks_given > 0;
+    if (container->storage && begun)
+        container_storage_remove(container, NULL, NULL);
+    else
+        container_destroy(container);
 }

@@ -2,6 +2,8 @@
 /* A sandbox's storage and its containers' parts as they know each other; for the files of this folder. */
 #pragma once
 
+#include "storage/mounter.h"
+#include "storage/rootfs.h"
 #include "storage/scratch.h"
 #include "storage/share.h"
 #include "storage/storage.h"
@@ -11,8 +13,11 @@
 #define GUEST_RUN "/run/kata-containers"
 #define GUEST_SHARE GUEST_RUN "/shared/containers"
 
-/* As many as a machine may be made with; qemu_check_config says how many slots there are. */
-#define DISKS_MAX 24
+/* Disks that a machine is made with: of the eight devices of a microvm, five can be the link, the balloon, a
+   share, a network card and the controller of the disks that come later. */
+#define STORAGE_DISKS_MAX 3
+/* Disks of one container in a machine that runs. */
+#define STORAGE_HOT_DISKS_MAX 16
 
 struct storage {
     struct event_base *base;
@@ -21,8 +26,9 @@ struct storage {
     char *name;
     char *directory;
     char *scratch_directory;
+    bool dynamic;
 
-    struct hv_disk disks[DISKS_MAX]; /* for hv_new */
+    struct hv_disk disks[STORAGE_DISKS_MAX]; /* for hv_new */
     size_t disk_count;
     struct hv_share hv_share;
     size_t share_count;
@@ -31,7 +37,17 @@ struct storage {
 
     struct storage_mount sandbox_mount;
     struct share *share;
+    bool growing; /* mounts can come and go below the share */
     LIST_HEAD(, container_storage) containers;
+};
+
+/* A disk of a container on its way to the machine. */
+struct container_disk {
+    int fd; /* until the machine has it */
+    bool read_only;
+    bool durable;
+    size_t mount;  /* index of the mount that is to have it as its source */
+    char *address; /* of one that was attached to a running machine */
 };
 
 struct container_storage {
@@ -39,22 +55,70 @@ struct container_storage {
     LIST_ENTRY(container_storage) entry;
     char *id;
 
-    struct share_entry *binds;
-    char **bind_paths; /* in the guest, one for each */
+    struct mounter_tree *trees; /* the root file system where it is one, then the binds */
+    size_t tree_count;
     size_t bind_count;
+    struct mounter *mounter;
+    bool placed; /* the trees are, or may be, in the file server's world */
+    int host_root;
 
     struct storage_mount *mounts;
     size_t mount_count;
-    char **texts; /* what the mounts' strings point at */
+    const char *rootfs; /* its path in the guest */
+    char **bind_paths;  /* in the guest, one for each bind */
+    char **texts;       /* what the strings above point at */
 
+    struct container_disk *disks;
+    size_t disk_count;
+    size_t disks_given; /* the first of them are the machine's */
+    struct scratch *scratch;
     uint64_t scratch_size;
     size_t scratch_mount; /* index in mounts */
-    struct scratch *scratch;
+
+    bool attaching; /* the machine has not answered yet: it will call back */
+    bool removing;
+    struct event *soon; /* the end of a removal */
     storage_done *done;
     void *done_context;
 };
 
-/* Starts the file server with these trees; once. */
+/* ---- storage.c ---- */
+
+/* Starts the file server; once. Without entries, trees come and go while it runs. */
 struct error *storage_start_share(struct storage *storage, const struct share_entry *entries, size_t count);
-/* Takes the descriptor; *ret_device is borrowed by the container: what the guest calls the disk. */
-struct error *storage_give_disk(struct storage *storage, int fd, bool read_only, char **ret_device);
+/* Takes the descriptor; the caller owns the name of the device in the guest. */
+struct error *storage_give_disk(
+    struct storage *storage, int fd, const struct container_disk *disk, char **ret_device);
+
+/* ---- container_mounts.c: what the guest is told ---- */
+
+/* Keeps the text as long as the container's part lives. */
+const char *container_keep(struct container_storage *container, char *text);
+/* Describes the mounts of a root file system that is no tree, opens its disks. */
+struct error *container_describe(struct container_storage *container, const struct rootfs *rootfs,
+    const struct storage_source *sources, size_t count);
+
+/* ---- container_trees.c: what the file server sees ---- */
+
+struct error *container_read_rootfs(
+    struct container_storage *container, const struct storage_source *sources, size_t count);
+struct error *container_read_binds(
+    struct container_storage *container, const struct storage_bind *binds, size_t count);
+void container_trees_free(struct container_storage *container);
+
+/* ---- container_disks.c: what the machine is given ---- */
+
+/* Gives the next disks; container_disks_given is called once, now or later. */
+void container_give_disks(struct container_storage *container);
+void container_disks_given(struct container_storage *container, struct error *error);
+/* Takes back those of a running machine; container_removed is called once, now or later. */
+void container_take_disks(struct container_storage *container);
+
+/* ---- container_storage.c ---- */
+
+/* The machine has answered to a disk that is not wanted any more. */
+void container_attached_late(struct container_storage *container);
+/* At once and without a word. */
+void container_destroy(struct container_storage *container);
+/* Nothing of it is in use any more: frees it, from the event loop, and tells whoever waits for that. */
+void container_removed(struct container_storage *container);

@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define TREE "/shared"
 #define SOCKET_FD 3
 /* One descriptor for each file that the guest's kernel remembers. */
 #define FILES_MAX 262144
@@ -82,7 +81,7 @@ static struct error *make_jail(const struct virtiofsd_program *program, const st
     struct jail_bind *binds = must_alloc_array(count, sizeof(*binds));
     _cleanup_strv_ char **targets = NULL;
     for (size_t i = 0; i < count; i++) {
-        strv_append_printf(&targets, TREE "%s", entries[i].target);
+        strv_append_printf(&targets, SHARE_TREE "%s", entries[i].target);
         binds[i] = (struct jail_bind){entries[i].source, targets[i], !entries[i].read_only};
     }
     const struct jail_config config = {
@@ -90,6 +89,7 @@ static struct error *make_jail(const struct virtiofsd_program *program, const st
         .program = program->path,
         .binds = binds,
         .bind_count = count,
+        .empty = count == 0 ? SHARE_TREE : NULL,
         .proc = true,
         .serve_root = true,
         .capabilities = capabilities,
@@ -107,10 +107,9 @@ static void on_grace_over(evutil_socket_t fd, short what, void *argument)
     _cleanup_free_ char *lines = console_last_lines(share->errors, 1);
     _cleanup_error_ struct error *reason =
         WIFSIGNALED(share->status)
-            ? error_new(ERROR_ABORTED, "the file server of the volumes was ended by signal %d",
-                  WTERMSIG(share->status))
-            : error_new(ERROR_ABORTED, "the file server of the volumes ended (exit code %d)%s%s",
-                  WEXITSTATUS(share->status), *lines ? ": " : "", lines);
+            ? error_new(ERROR_ABORTED, "the file server was ended by signal %d", WTERMSIG(share->status))
+            : error_new(ERROR_ABORTED, "the file server ended (exit code %d)%s%s", WEXITSTATUS(share->status),
+                  *lines ? ": " : "", lines);
     share->failed(share->context, reason);
 }
 

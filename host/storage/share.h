@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+/* Where the server has what it shares. */
+#define SHARE_TREE "/shared"
+
 /* One shared tree: `source` appears as `target` below the root of the share ("/3", "/4/name"). */
 struct share_entry {
     char *source;
@@ -22,7 +25,8 @@ struct share;
 typedef void share_failed(void *context, const struct error *reason);
 
 /* Starts it. *ret_socket is connected for vhost-user and the caller's; when it closes, the server ends.
-   `directory` holds a socket until this returns. */
+   `directory` holds a socket until this returns. Without entries, the tree is an empty directory that the
+   server cannot write to, and mounts come and go below it (mounter.h). */
 struct error *share_new(struct event_base *base, const char *directory, const struct share_entry *entries,
     size_t count, share_failed *failed, void *context, struct share **ret_share, int *ret_socket);
 pid_t share_process(const struct share *share);

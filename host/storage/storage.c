@@ -17,7 +17,8 @@ struct error *storage_start_share(struct storage *storage, const struct share_en
     struct error *error = share_new(storage->base, storage->directory, entries, count, on_share_failed,
         storage, &storage->share, &storage->hv_share.socket);
     if (error)
-        return error_wrap(error, "sharing volumes");
+        return error_wrap(error, "sharing files of the host");
+    storage->growing = count == 0;
     storage->hv_share.tag = SHARE_TAG;
     storage->share_count = 1;
     storage->sandbox_mount = (struct storage_mount){"virtio-fs", SHARE_TAG, "virtiofs", NULL, GUEST_SHARE};
@@ -25,16 +26,19 @@ struct error *storage_start_share(struct storage *storage, const struct share_en
     return NULL;
 }
 
-struct error *storage_give_disk(struct storage *storage, int fd, bool read_only, char **ret_device)
+struct error *storage_give_disk(
+    struct storage *storage, int fd, const struct container_disk *disk, char **ret_device)
 {
-    if (storage->released || storage->disk_count == DISKS_MAX) {
+    if (storage->disk_count == STORAGE_DISKS_MAX) {
         close_fd(fd);
-        return error_new(ERROR_UNIMPLEMENTED, "%s",
-            storage->released ? "a disk cannot be attached to a machine that runs"
-                              : "the root file system has more layers than the machine can have disks");
+        return error_new(ERROR_RESOURCE_EXHAUSTED,
+            "the container needs more than the %d disks that a "
+            "virtual machine can be started with",
+            STORAGE_DISKS_MAX);
     }
     *ret_device = must_printf("/dev/vd%c", (char)('a' + storage->disk_count));
-    storage->disks[storage->disk_count++] = (struct hv_disk){.fd = fd, .read_only = read_only};
+    storage->disks[storage->disk_count++] =
+        (struct hv_disk){.fd = fd, .read_only = disk->read_only, .durable = disk->durable};
     return NULL;
 }
 
@@ -48,10 +52,16 @@ struct error *storage_new(struct event_base *base, const struct storage_config *
         .name = must_copy(config->name),
         .directory = must_copy(config->directory),
         .scratch_directory = must_copy_or_null(config->scratch_directory),
+        .dynamic = config->dynamic,
         .hv_share = {.socket = -1}};
     LIST_INIT(&storage->containers);
-    *ret_storage = storage;
-    return NULL;
+    /* An ordinary user's file server cannot be given more trees: it is started when they are known. */
+    struct error *error = config->dynamic && geteuid() == 0 ? storage_start_share(storage, NULL, 0) : NULL;
+    if (error)
+        storage_free(storage);
+    else
+        *ret_storage = storage;
+    return error;
 }
 
 const struct hv_disk *storage_disks(const struct storage *storage, size_t *ret_count)
@@ -64,6 +74,11 @@ const struct hv_share *storage_shares(const struct storage *storage, size_t *ret
 {
     *ret_count = storage->share_count;
     return &storage->hv_share;
+}
+
+bool storage_is_dynamic(const struct storage *storage)
+{
+    return storage->dynamic;
 }
 
 void storage_release(struct storage *storage)
@@ -92,13 +107,22 @@ pid_t storage_process(const struct storage *storage)
     return share_process(storage->share);
 }
 
+static void leave(struct container_storage *container)
+{
+    LIST_REMOVE(container, entry);
+    container->storage = NULL;
+    mounter_free(TAKE_PTR(container->mounter));
+    scratch_free(TAKE_PTR(container->scratch));
+    if (container->removing)
+        container_destroy(container);
+}
+
 void storage_free(struct storage *storage)
 {
     if (!storage)
         return;
-    struct container_storage *container;
-    LIST_FOREACH (container, &storage->containers, entry)
-        container->storage = NULL;
+    while (!LIST_EMPTY(&storage->containers))
+        leave(LIST_FIRST(&storage->containers));
     storage_release(storage);
     share_free(storage->share);
     strv_free(storage->sandbox_mount.options);

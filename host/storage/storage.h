@@ -41,18 +41,24 @@ struct storage_config {
 struct storage_events {
     /* The file server ended while the machine may still use it. The reason is borrowed. */
     void (*failed)(void *context, const struct error *reason);
+    /* A container's trees are gone from the file server's world, but the guest may still remember the
+       directory and so have the server keep files of them open. May be NULL. */
+    void (*removed)(void *context, const char *guest_directory);
 };
 
 struct storage;
 
 struct error *storage_new(struct event_base *base, const struct storage_config *config,
     const struct storage_events *events, void *context, struct storage **ret_storage);
-/* Takes NULL. Containers' parts that still live are empty from here on, and are freed by their owners. */
+/* Takes NULL. Containers' parts that still live are empty from here on, and are freed by their owners. Removals
+   under way end with it, and their `done` is not called: whoever frees the storage knows. */
 void storage_free(struct storage *storage);
 
 /* For hv_config, after the first container was added; borrowed. */
 const struct hv_disk *storage_disks(const struct storage *storage, size_t *ret_count);
 const struct hv_share *storage_shares(const struct storage *storage, size_t *ret_count);
+/* Whether disks of more containers will have to be attached while the machine runs. */
+bool storage_is_dynamic(const struct storage *storage);
 /* Closes our descriptors of disks and shares once hv_new has taken copies. */
 void storage_release(struct storage *storage);
 /* The machine runs; borrowed until storage_free, or until NULL is set. */
@@ -125,6 +131,8 @@ const char *container_storage_bind_path(const struct container_storage *containe
 /* A mount tree, in no place, with the root file system as the host sees it, where it is a tree; else -1.
    Borrowed. */
 int container_storage_host_root(const struct container_storage *container);
+/* Its root file system is on a disk that outlives the machine: the guest has to write back what it holds. */
+bool container_storage_is_durable(const struct container_storage *container);
 
 DEFINE_CLEANUP(struct storage *, storage_free);
 DEFINE_CLEANUP(struct container_storage *, container_storage_free);
