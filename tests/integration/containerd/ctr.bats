@@ -114,7 +114,7 @@ run_in_background() {
 	shift
 	ctr run --rm --runtime "$TEST_RUNTIME" "$image" "$id" "$@" >"$BATS_TEST_TMPDIR/$id" 2>&1 3>&- &
 	front=$!
-	wait_for_line "$BATS_TEST_TMPDIR/$id" ready
+	wait_for_line "$BATS_TEST_TMPDIR/$id" ^ready
 }
 
 # expect_code N: of what was run in the background.
