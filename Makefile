@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 PREFIX ?= /usr/local
 DESTDIR ?=
+SYSCONFDIR ?= /etc
 BUILD ?= build
 DIST := $(BUILD)/dist
 
@@ -38,10 +39,10 @@ bench:
 	@tests/bench/run $(BUILD)
 
 install: build
-	@scripts/install $(DIST) "$(DESTDIR)$(PREFIX)"
+	@scripts/install $(DIST) "$(DESTDIR)$(PREFIX)" "$(DESTDIR)$(SYSCONFDIR)"
 
 uninstall:
-	@scripts/install --remove "$(DESTDIR)$(PREFIX)"
+	@scripts/install --remove "$(DESTDIR)$(PREFIX)" "$(DESTDIR)$(SYSCONFDIR)"
 
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

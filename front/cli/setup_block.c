@@ -8,7 +8,7 @@
 #define MARK "# >>> added by caisson setup containerd; --undo removes it"
 #define MARK_LINE_END " (with the line end before it)"
 #define MARK_FILE " (with the file)"
-#define END_MARK "# <<< added by caisson setup containerd\n"
+#define END_MARK "# <<< added by caisson setup containerd"
 
 static const struct {
     int version;
@@ -61,8 +61,9 @@ struct error *setup_parts_read(const char *name, const char *text, struct setup_
             name, line_of(text, begin ? begin : end));
     const char *rest = begin + strlen(MARK);
     bool line_end = strncmp(rest, MARK_LINE_END, strlen(MARK_LINE_END)) == 0 && begin > text;
+    const char *tail = end + strcspn(end, "\n");
     *ret_parts = (struct setup_parts){.head = must_copy_length(text, (size_t)(begin - text) - line_end),
-        .tail = must_copy(end + strlen(END_MARK)),
+        .tail = must_copy(tail + (*tail == '\n')),
         .found = true,
         .made_file = strncmp(rest, MARK_FILE, strlen(MARK_FILE)) == 0};
     return NULL;
@@ -101,7 +102,7 @@ static void put_block(FILE *out, const struct setup_block *block)
         put_handler(out, plugin, "runc", "runc");
     for (const char *const *name = block->handlers; *name; name++)
         put_ours(out, plugin, *name);
-    fputs(END_MARK, out);
+    fputs(END_MARK "\n", out);
 }
 
 char *setup_block_insert(const struct setup_parts *parts, bool file_exists, const struct setup_block *block)

@@ -51,7 +51,16 @@ static void name_runtimes(struct setup_file *file)
         strv_append(&file->runtimes, path[i]);
 }
 
-/* The text and what it says; the path is taken. */
+/* Ours becomes empty lines, so that the others keep their numbers. */
+static void blank_ours(char *text, const struct setup_parts *parts)
+{
+    char *end = text + strlen(text) - strlen(parts->tail);
+    for (char *at = text + strlen(parts->head); at < end; at++)
+        if (*at != '\n')
+            *at = ' ';
+}
+
+/* The text and what it says. */
 static struct error *read_file(struct setup_file *file, bool may_miss, int main_version)
 {
     _cleanup_free_ char *resolved = NULL;
@@ -69,13 +78,8 @@ static struct error *read_file(struct setup_file *file, bool may_miss, int main_
         file->path = TAKE_PTR(resolved);
     }
     TRY(setup_parts_read(file->path, file->text, &file->parts));
-    /* Ours in the middle becomes empty lines, so that the others keep their numbers. */
     _cleanup_free_ char *others = must_copy(file->text);
-    if (file->parts.found)
-        for (char *at = others + strlen(file->parts.head);
-             at < others + strlen(others) - strlen(file->parts.tail); at++)
-            if (*at != '\n')
-                *at = ' ';
+    blank_ours(others, &file->parts);
     TRY(toml_parse(file->path, others, strlen(others), &file->toml));
     TRY(read_version(file, main_version));
     name_runtimes(file);

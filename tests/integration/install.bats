@@ -44,12 +44,25 @@ setup() {
 	"$source_dir/scripts/install" --remove "$root/opt/caisson"
 }
 
+@test "a configuration is put where there is none, and never over another" {
+	"$source_dir/scripts/install" "$CAISSON_DIST" "$root/opt/caisson" "$root/etc"
+	cmp "$root/etc/caisson/caisson.conf" "$source_dir/share/caisson.conf"
+	printf '[default]\nvcpus = 2\n' >"$root/etc/caisson/caisson.conf"
+	"$source_dir/scripts/install" "$CAISSON_DIST" "$root/opt/caisson" "$root/etc"
+	grep -q 'vcpus = 2' "$root/etc/caisson/caisson.conf"
+	"$source_dir/scripts/install" --remove "$root/opt/caisson" "$root/etc"
+	grep -q 'vcpus = 2' "$root/etc/caisson/caisson.conf"
+	cp "$source_dir/share/caisson.conf" "$root/etc/caisson/caisson.conf"
+	"$source_dir/scripts/install" --remove "$root/opt/caisson" "$root/etc"
+	[ ! -e "$root/etc/caisson" ]
+}
+
 @test "make honours DESTDIR and PREFIX" {
 	run make -n -C "$source_dir" install DESTDIR=/staging PREFIX=/opt/x BUILD=/some/build
 	expect_status 0
-	expect_output 'scripts/install /some/build/dist "/staging/opt/x"'
+	expect_output 'scripts/install /some/build/dist "/staging/opt/x" "/staging/etc"'
 	run make -n -C "$source_dir" uninstall DESTDIR=/staging PREFIX=/opt/x
-	expect_output 'scripts/install --remove "/staging/opt/x"'
+	expect_output 'scripts/install --remove "/staging/opt/x" "/staging/etc"'
 }
 
 @test "a program that misses its guest says what and where" {

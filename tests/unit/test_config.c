@@ -4,6 +4,7 @@
 #include "base/path.h"
 #include "base/strv.h"
 #include "config/config.h"
+#include "config/file.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -290,6 +291,64 @@ static void test_places(void **state)
     unsetenv("CAISSON_CONFIG");
 }
 
+/* ---- the file that is installed ---- */
+
+/* "#KEY = VALUE" with the key's name at its beginning; what follows [class ...] is examples. */
+static struct error *set_shown(struct class *class, char *line, const char *key)
+{
+    size_t length = strlen(key);
+    if (strncmp(line, key, length) != 0 || strncmp(line + length, " =", 2) != 0)
+        return NULL;
+    char *value = line + length + 2;
+    return class_set(class, class_key_find(key), value + strspn(value, " "));
+}
+
+static char *read_example(void)
+{
+    const char *sources = getenv("CAISSON_TEST_SOURCES");
+    if (!sources)
+        skip();
+    char *text = NULL;
+    _cleanup_free_ char *path = must_printf("%s/share/caisson.conf", sources);
+    assert_ok(file_read(AT_FDCWD, path, CONFIG_FILE_MAX, &text, NULL));
+    return text;
+}
+
+/* Every key stands in it, with the value that it has without the file. */
+static void test_example(void **state)
+{
+    _cleanup_free_ char *text = read_example();
+    *strstr(text, "# A class for") = '\0';
+    _cleanup_class_ struct class *shown = class_new("x"), *builtin = class_new("x");
+    _cleanup_strv_ char **lines = strv_split(text, '\n');
+    for (size_t i = 0; class_key_at(i); i++) {
+        _cleanup_free_ char *start = must_printf("\n#%s =", class_key_at(i));
+        if (!strstr(text, start))
+            fail_msg("%s is not explained", class_key_at(i));
+        STRV_FOREACH (line, lines)
+            if (**line == '#')
+                assert_ok(set_shown(shown, *line + 1, class_key_at(i)));
+    }
+    assert_string_equal(shown->hypervisor, builtin->hypervisor);
+    assert_string_equal(shown->kernel_params, builtin->kernel_params);
+    assert_int_equal(shown->vcpus, builtin->vcpus);
+    assert_int_equal(shown->vcpus_max, builtin->vcpus_max);
+    assert_int_equal(shown->memory, builtin->memory);
+    assert_int_equal(shown->memory_max, builtin->memory_max);
+    assert_int_equal(shown->memory_overhead, builtin->memory_overhead);
+    assert_int_equal(shown->scratch_size, builtin->scratch_size);
+    assert_int_equal(shown->guest_seccomp, builtin->guest_seccomp);
+    assert_int_equal(shown->debug, builtin->debug);
+    assert_int_equal(strv_length(shown->enable_annotations), 0);
+}
+
+static void test_example_is_read(void **state)
+{
+    _cleanup_free_ char *text = read_example();
+    _cleanup_class_ struct class *class = class_of(text, "default");
+    assert_int_equal(class->vcpus, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +362,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_drop_ins, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_missing_file, set_up, tear_down),
         cmocka_unit_test(test_places),
+        cmocka_unit_test(test_example),
+        cmocka_unit_test(test_example_is_read),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }
