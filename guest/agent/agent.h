@@ -6,6 +6,7 @@
 #pragma once
 
 #include "agent/container/container.h"
+#include "agent/device_set.h"
 #include "agent/kmsg.h"
 #include "agent/link.h"
 #include "agent/state.h"
@@ -59,6 +60,7 @@ struct agent_container {
     LIST_HEAD(, agent_process) processes;
     size_t process_count;
     struct storage_set *storages;
+    struct device_set *devices; /* while creating */
     struct event *oom_event;
     uint64_t oom_kills; /* those that were announced */
     bool oom_pending;   /* killed since GetOOMEvent last told of this container */

@@ -33,6 +33,7 @@ static const struct ttrpc_method agent_methods[] = {
     {"CopyFile", rpc_copy_file},
     {"GetOOMEvent", rpc_get_oom_event},
     {"GetVolumeStats", rpc_get_volume_stats},
+    {"UpdateEphemeralMounts", rpc_update_ephemeral_mounts},
 };
 
 static const struct ttrpc_method health_methods[] = {

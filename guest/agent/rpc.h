@@ -25,7 +25,7 @@ void rpc_answer(struct ttrpc_call *call, struct error *error);
     }                                                                                                     \
     struct rpc_handler_needs_a_semicolon
 
-ttrpc_handler rpc_create_sandbox, rpc_destroy_sandbox, rpc_get_volume_stats,
+ttrpc_handler rpc_create_sandbox, rpc_destroy_sandbox, rpc_get_volume_stats, rpc_update_ephemeral_mounts,
     rpc_get_oom_event; /* rpc_sandbox.c */
 ttrpc_handler rpc_create_container, rpc_start_container, rpc_remove_container, rpc_update_container,
     rpc_stats_container, rpc_pause_container, rpc_resume_container; /* rpc_container.c */

@@ -21,6 +21,18 @@ static struct error *copy_spec(const Grpc__Spec *spec, Grpc__Spec **ret_spec)
     return NULL;
 }
 
+static struct error *prepare_spec(const struct agent_container *container, Grpc__Spec **ret_spec)
+{
+    Grpc__Spec *spec;
+    TRY(copy_spec(container->create_request->oci, &spec));
+    struct error *error = device_set_rewrite(container->devices, spec);
+    if (error)
+        grpc__spec__free_unpacked(spec, NULL);
+    else
+        *ret_spec = spec;
+    return error;
+}
+
 static bool wants_init(const Grpc__Spec *spec)
 {
     for (size_t i = 0; i < spec->n_annotations; i++) {
@@ -35,7 +47,7 @@ static struct error *make_container(
 {
     struct agent *agent = container->agent;
     Grpc__Spec *spec;
-    TRY(copy_spec(container->create_request->oci, &spec));
+    TRY(prepare_spec(container, &spec));
     struct container_options options = {.id = container->id,
         .bundle = spec->root ? spec->root->path : "/",
         .spec = spec,
@@ -77,11 +89,12 @@ static struct error *finish_creation(struct agent_container *container)
     return NULL;
 }
 
-static void on_storages(void *context, struct error *error)
+static void on_devices(void *context, struct error *error)
 {
     struct agent_container *container = context;
     if (!error)
         error = finish_creation(container);
+    device_set_free(TAKE_PTR(container->devices));
     struct ttrpc_call *call = TAKE_PTR(container->create_call);
     if (error) {
         error = error_wrap(error, "creating the container %s", container->id);
@@ -90,15 +103,23 @@ static void on_storages(void *context, struct error *error)
     rpc_answer(call, error);
 }
 
+static void on_storages(void *context, struct error *error)
+{
+    struct agent_container *container = context;
+    if (error)
+        on_devices(container, error);
+    else
+        device_set_wait(container->devices);
+}
+
 static struct error *check_creation(const struct agent *agent, const Grpc__CreateContainerRequest *request)
 {
     TRY(sandbox_state_check(agent->state, CALL_CREATE_CONTAINER));
     if (!request->oci || !request->oci->process || !request->oci->root)
         return error_new(
             ERROR_INVALID_ARGUMENT, "the OCI configuration of a container has to have a process and a root");
-    if (request->n_devices > 0 || request->n_shared_mounts > 0)
-        return error_new(
-            ERROR_UNIMPLEMENTED, "this agent passes no devices and no shared mounts to containers");
+    if (request->n_shared_mounts > 0)
+        return error_new(ERROR_UNIMPLEMENTED, "this agent passes no shared mounts to containers");
     return NULL;
 }
 
@@ -116,6 +137,8 @@ void rpc_create_container(void *context, struct ttrpc_call *call, const Protobuf
     }
     container->create_call = call;
     container->create_request = request;
+    container->devices =
+        device_set_new(agent->base, request->devices, request->n_devices, on_devices, container);
     container->storages = storage_set_new(
         agent->base, agent->mounts, request->storages, request->n_storages, on_storages, container);
     storage_set_mount(container->storages);

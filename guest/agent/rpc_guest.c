@@ -49,6 +49,10 @@ void rpc_get_guest_details(void *context, struct ttrpc_call *call, const Protobu
     storage_driver_names(drivers);
     details.n_storage_handlers = STORAGE_DRIVER_COUNT;
     details.storage_handlers = drivers;
+    const char *kinds[DEVICE_KIND_COUNT];
+    memcpy(kinds, device_kinds, sizeof(kinds));
+    details.n_device_handlers = DEVICE_KIND_COUNT;
+    details.device_handlers = kinds;
 
     Grpc__GuestDetailsResponse reply = GRPC__GUEST_DETAILS_RESPONSE__INIT;
     reply.agent_details = &details;

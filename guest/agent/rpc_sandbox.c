@@ -107,6 +107,15 @@ void rpc_get_oom_event(void *context, struct ttrpc_call *call, const ProtobufCMe
 
 /* ---- volumes ---- */
 
+static struct error *update_mounts(struct agent *agent, const Grpc__UpdateEphemeralMountsRequest *request)
+{
+    TRY(sandbox_state_check(agent->state, CALL_SETUP));
+    for (size_t i = 0; i < request->n_storages; i++)
+        TRY(storage_table_update(agent->mounts, request->storages[i]));
+    return NULL;
+}
+RPC_HANDLER(rpc_update_ephemeral_mounts, update_mounts, Grpc__UpdateEphemeralMountsRequest);
+
 void rpc_get_volume_stats(void *context, struct ttrpc_call *call, const ProtobufCMessage *message)
 {
     const Grpc__VolumeStatsRequest *request = (const void *)message;

@@ -201,6 +201,7 @@ struct error *agent_remove_container(struct agent_container *container)
         event_free(container->oom_event);
         container->oom_event = NULL;
     }
+    device_set_free(TAKE_PTR(container->devices));
     struct error *error = container_destroy(TAKE_PTR(container->container));
     /* Before the records go, so that the last waiters learn how their processes ended. */
     await_exits(container);
