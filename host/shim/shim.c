@@ -83,7 +83,7 @@ static void await_idleness(struct shim *shim)
 static void on_idle(evutil_socket_t fd, short what, void *context)
 {
     struct shim *shim = context;
-    if (!sandbox_has_containers(shim->sandbox) && ttrpc_server_connection_count(shim->server) == 0)
+    if (!sandbox_is_wanted(shim->sandbox) && ttrpc_server_connection_count(shim->server) == 0)
         shim_end(shim, NULL);
     else
         await_idleness(shim);
@@ -136,7 +136,7 @@ struct error *shim_new(
         .publish_binary = config->publish_binary,
         .binary_address = config->options->address};
     shim->base = base;
-    shim->metrics = is_own(config) ? METRICS_V2 : metrics_version_of("/sys/fs/cgroup");
+    shim->metrics = config->metrics;
     shim->loggers = loggers_new(base, config->options->namespace);
     struct sandbox_options options = sandbox_options(config, shim->loggers);
     shim->publisher = publisher_new(base, &events);

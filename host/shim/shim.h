@@ -44,6 +44,7 @@ struct shim_config {
     const char *ttrpc_address;  /* of containerd's events; NULL or "": none */
     const char *publish_binary; /* for events where there is no such service; NULL or "": none */
     sandbox_choose *choose;
+    enum metrics_version metrics; /* what clients of this host expect */
 };
 
 /* Serves the Task service at the listening socket, which is taken. */

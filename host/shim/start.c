@@ -88,7 +88,8 @@ static struct error *serve(const struct launch *launch, struct event_base *base)
         .places = launch->places,
         .ttrpc_address = event_service(launch),
         .publish_binary = is_own(launch->options) ? launch->options->publish_binary : NULL,
-        .choose = hv_choose};
+        .choose = hv_choose,
+        .metrics = is_own(launch->options) ? METRICS_V2 : metrics_version_of("/sys/fs/cgroup")};
     struct shim *shim = NULL;
     TRY(shim_new(base, &config, launch->listener, &shim));
     event_base_dispatch(base);

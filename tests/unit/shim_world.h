@@ -138,8 +138,11 @@ static void world_name_places(struct world *world)
 static void world_begin_shim(struct world *world)
 {
     _cleanup_free_ char *events = world_path(world, "events.sock");
-    struct shim_config config = {
-        .options = &world->options, .places = &world->places, .ttrpc_address = events, .choose = fake_choose};
+    struct shim_config config = {.options = &world->options,
+        .places = &world->places,
+        .ttrpc_address = events,
+        .choose = fake_choose,
+        .metrics = METRICS_V2};
     int listener = -1;
     int fd = -1;
     assert_ok(unix_listen(world->places.socket, &listener));
@@ -292,7 +295,7 @@ static struct error *world_create(struct world *world)
 WORLD_SIMPLE_CALL(world_start, "Start", Task__StartRequest, TASK__START_REQUEST__INIT)
 WORLD_SIMPLE_CALL(world_delete, "Delete", Task__DeleteRequest, TASK__DELETE_REQUEST__INIT)
 
-static struct error *world_kill(struct world *world, const char *exec_id, uint32_t signal)
+static inline struct error *world_kill(struct world *world, const char *exec_id, uint32_t signal)
 {
     Task__KillRequest request = TASK__KILL_REQUEST__INIT;
     request.id = "c1";
@@ -301,7 +304,7 @@ static struct error *world_kill(struct world *world, const char *exec_id, uint32
     return world_call(world, "Kill", &request.base, NULL);
 }
 
-static struct error *world_exec(struct world *world, const char *exec_id)
+static inline struct error *world_exec(struct world *world, const char *exec_id)
 {
     static char process[] = "{\"args\":[\"true\"],\"cwd\":\"/\",\"user\":{\"uid\":0,\"gid\":0}}";
     Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
@@ -313,7 +316,7 @@ static struct error *world_exec(struct world *world, const char *exec_id)
     return world_call(world, "Exec", &request.base, NULL);
 }
 
-static void world_wait_later(struct world *world, const char *exec_id, struct later *later)
+static inline void world_wait_later(struct world *world, const char *exec_id, struct later *later)
 {
     Task__WaitRequest request = TASK__WAIT_REQUEST__INIT;
     request.id = "c1";
@@ -321,7 +324,7 @@ static void world_wait_later(struct world *world, const char *exec_id, struct la
     world_call_later(world, "Wait", &request.base, later);
 }
 
-static Task__Status world_state(struct world *world, const char *exec_id)
+static inline Task__Status world_state(struct world *world, const char *exec_id)
 {
     Task__StateRequest request = TASK__STATE_REQUEST__INIT;
     ProtobufCMessage *response = NULL;
@@ -333,7 +336,7 @@ static Task__Status world_state(struct world *world, const char *exec_id)
     return status;
 }
 
-static struct error *world_shutdown(struct world *world, bool now)
+static inline struct error *world_shutdown(struct world *world, bool now)
 {
     Task__ShutdownRequest request = TASK__SHUTDOWN_REQUEST__INIT;
     request.id = "c1";
@@ -341,7 +344,7 @@ static struct error *world_shutdown(struct world *world, bool now)
     return world_call(world, "Shutdown", &request.base, NULL);
 }
 
-static void world_up(struct world *world)
+static inline void world_up(struct world *world)
 {
     assert_ok(world_create(world));
     assert_ok(world_start(world, "c1", ""));

@@ -190,8 +190,10 @@ static void test_missing_fifo(void **state)
     world_create_request(world);
     create_request.stdout = "/does/not/exist";
     assert_fails(world_call(world, "Create", &create_request.base, NULL), ERROR_NOT_FOUND, "standard output");
-    create_request.stdout = "binary:///bin/true";
-    assert_fails(world_call(world, "Create", &create_request.base, NULL), ERROR_UNIMPLEMENTED, "binary://");
+    create_request.stdout = "npipe:///what";
+    assert_fails(world_call(world, "Create", &create_request.base, NULL), ERROR_UNIMPLEMENTED, "npipe://");
+    create_request.stdout = "binary:///does/not/exist";
+    assert_fails(world_call(world, "Create", &create_request.base, NULL), ERROR_NOT_FOUND, "the logger");
     assert_nothing_is_left(world);
 }
 

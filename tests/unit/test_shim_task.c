@@ -2,6 +2,10 @@
 /* The whole Task API, from a client's socket to a guest's, without a machine. */
 #include "shim_world.h"
 
+#include "proto/runtimeoptions.pb-c.h"
+
+#include <sys/wait.h>
+
 static void test_life_of_a_container(void **state)
 {
     struct world *world = *state;
@@ -170,6 +174,102 @@ static void test_pause_update_stats(void **state)
     AWAIT(world, strstr(world->events, "/tasks/paused TaskPaused;/tasks/resumed TaskResumed;"));
 }
 
+/* Clients of a host with cgroup v1 read nothing else. */
+static void test_stats_of_version_1(void **state)
+{
+    struct world *world = *state;
+    ProtobufCMessage *response = NULL;
+    Task__StatsRequest stats = TASK__STATS_REQUEST__INIT;
+    stats.id = "c1";
+    world->shim->metrics = METRICS_V1;
+    world_up(world);
+    assert_ok(world_call(world, "Stats", &stats.base, &response));
+    const Google__Protobuf__Any *any = ((Task__StatsResponse *)response)->stats;
+    assert_string_equal(any->type_url, "io.containerd.cgroups.v1.Metrics");
+    Cgroup1__Metrics *metrics = cgroup1__metrics__unpack(NULL, any->value.len, any->value.data);
+    assert_int_equal(metrics->memory->usage->usage - metrics->memory->total_inactive_file, 10000 - 4096);
+    assert_int_equal(metrics->memory->inactive_file, 4096);
+    assert_int_equal(metrics->cpu->usage->total, 7000);
+    cgroup1__metrics__free_unpacked(metrics, NULL);
+    protobuf_c_message_free_unpacked(response, NULL);
+}
+
+static void test_which_metrics(void **state)
+{
+    assert_int_equal(metrics_version_of("/proc"), METRICS_V1);
+    assert_int_equal(metrics_version_of("/does/not/exist"), METRICS_V1);
+}
+
+static struct error *create_with_options(struct world *world, Google__Protobuf__Any *any)
+{
+    world_create_request(world);
+    create_request.options = any;
+    return world_call(world, "Create", &create_request.base, NULL);
+}
+
+static void test_runtime_options(void **state)
+{
+    struct world *world = *state;
+    Runtimeoptions__V1__Options options = RUNTIMEOPTIONS__V1__OPTIONS__INIT;
+    Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
+    options.config_path = "/does/not/exist.conf";
+    any.type_url = "type.googleapis.com/runtimeoptions.v1.Options";
+    any.value.data = ttrpc_pack(&options.base, &any.value.len);
+    assert_fails(create_with_options(world, &any), ERROR_NOT_FOUND, "/does/not/exist.conf");
+    any.value.len--;
+    assert_fails(create_with_options(world, &any), ERROR_INVALID_ARGUMENT, "options");
+    free(any.value.data);
+}
+
+/* Options for runc say nothing that counts here. */
+static void test_options_for_runc(void **state)
+{
+    struct world *world = *state;
+    Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
+    any.type_url = "containerd.runc.v1.Options";
+    any.value = (ProtobufCBinaryData){.data = (uint8_t[]){0x48, 0x01}, .len = 2};
+    assert_ok(create_with_options(world, &any));
+}
+
+/* Create waits for the logger to get ready, the exit for the logger to have read, Delete for its end. */
+static void test_logger(void **state)
+{
+    struct world *world = *state;
+    _cleanup_free_ char *address = must_printf("binary-v2://%s/logger", world->directory);
+    _cleanup_free_ char *script =
+        must_printf("#!/bin/sh\ncd %s\nprintf x >&5; exec 5>&-; cat <&3 >part; sync part; mv part whole\n",
+            world->directory);
+    _cleanup_free_ char *text = NULL;
+    _cleanup_free_ char *path = world_path(world, "logger");
+    _cleanup_free_ char *whole = world_path(world, "whole");
+    struct later wait;
+    world_write(world, "logger", script);
+    assert_int_equal(chmod(path, 0755), 0);
+    world_create_request(world);
+    create_request.stdin = "";
+    create_request.stdout = create_request.stderr = address;
+    assert_ok(world_call(world, "Create", &create_request.base, NULL));
+    assert_ok(world_start(world, "c1", ""));
+    world_wait_later(world, "", &wait);
+    assert_int_equal(write(fake->streams[fake->stdout_port], "said\n", 5), 5);
+    fake_exit("c1", "c1", 3, true);
+    AWAIT(world, wait.done);
+    assert_ok(world_delete(world, "c1", ""));
+    assert_ok(file_read(AT_FDCWD, whole, 100, &text, NULL));
+    assert_string_equal(text, "said\n");
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+static void test_logger_that_fails(void **state)
+{
+    struct world *world = *state;
+    world_create_request(world);
+    create_request.stdout = create_request.stderr = "binary-v2:///bin/false";
+    assert_fails(world_call(world, "Create", &create_request.base, NULL), ERROR_FAILED_PRECONDITION,
+        "before it was ready");
+    assert_fails(world_start(world, "c1", ""), ERROR_NOT_FOUND, "container not created");
+}
+
 static void test_failed_start(void **state)
 {
     struct world *world = *state;
@@ -210,6 +310,8 @@ static void test_pids_and_connect(void **state)
     const Task__PidsResponse *list = (Task__PidsResponse *)response;
     assert_int_equal(list->n_processes, 2);
     assert_int_equal(list->processes[0]->pid, FAKE_PID);
+    assert_null(list->processes[0]->info);
+    assert_string_equal(list->processes[1]->info->type_url, "containerd.runc.v1.ProcessDetails");
     protobuf_c_message_free_unpacked(response, NULL);
     assert_ok(world_call(world, "Connect", &connect.base, &response));
     assert_int_equal(((Task__ConnectResponse *)response)->shim_pid, getpid());
@@ -310,6 +412,12 @@ int main(void)
         WORLD_TEST(test_refusals),
         WORLD_TEST(test_execs_end_before_init),
         WORLD_TEST(test_pause_update_stats),
+        WORLD_TEST(test_stats_of_version_1),
+        cmocka_unit_test(test_which_metrics),
+        WORLD_TEST(test_runtime_options),
+        WORLD_TEST(test_options_for_runc),
+        WORLD_TEST(test_logger),
+        WORLD_TEST(test_logger_that_fails),
         WORLD_TEST(test_failed_start),
         WORLD_TEST(test_out_of_memory),
         WORLD_TEST(test_pids_and_connect),
