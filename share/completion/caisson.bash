@@ -45,6 +45,7 @@ _caisson_arguments() {
 	exec | stop | kill | wait | pause | stats) _caisson_containers ;;
 	unpause) _caisson_containers --filter status=paused ;;
 	logs | inspect | rm) _caisson_containers -a ;;
+	setup) echo containerd ;;
 	esac
 }
 
