@@ -19,6 +19,7 @@ const struct verb *const verbs[] = {
     &verb_images,
     &verb_rmi,
     &verb_check,
+    &verb_compare,
     &verb_setup,
     &verb_version,
     &verb_publish,

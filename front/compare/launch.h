@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Running the programs that are measured. Times are from just before the process is made to the moment that
+ * its end is known. Its output is always read, so that it never waits for the one who measures, and what it
+ * leaves behind becomes this process's child (a subreaper's), to be found and ended.
+ */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* One for the whole program: it takes SIGINT and SIGTERM, which end what runs, and SIGCHLD, because a runtime
+   may wait for the end of what became our child. */
+struct launcher {
+    int signals;      /* signalfd */
+    bool interrupted; /* somebody asked for the end */
+    bool calm;        /* cleaning up: goes on all the same */
+};
+
+struct error *launcher_open(struct launcher *launcher);
+void launcher_close(struct launcher *launcher);
+/* Reads what signals have come, and says whether to stop. */
+bool launcher_interrupted(struct launcher *launcher);
+/* Passes time, less when a signal comes. */
+void launcher_wait(struct launcher *launcher, int milliseconds);
+
+struct launched {
+    double milliseconds;
+    int code;     /* exit code, or 128 + signal */
+    char *output; /* its standard output, at most 1 MiB */
+    char *errors; /* the end of its standard error */
+};
+
+void launched_clear(struct launched *launched);
+
+/* Runs it to its end. CANCELLED after a signal, DEADLINE_EXCEEDED when it takes too long; it is killed then,
+   with its process group. A bad exit code is no error here. */
+struct error *launch(
+    struct launcher *launcher, char *const *arguments, int limit_milliseconds, struct launched *ret_launched);
+/* The same, where any exit code but 0 is an error that quotes what it said. */
+struct error *launch_checked(
+    struct launcher *launcher, char *const *arguments, int limit_milliseconds, struct launched *ret_launched);
+
+/* A process that goes on: started, and back when it has printed a line. */
+struct kept {
+    pid_t pid;  /* 0: none */
+    int handle; /* pidfd: it may end by itself at any time */
+    int output;
+};
+
+struct error *keep(struct launcher *launcher, char *const *arguments, const char *line,
+    int limit_milliseconds, struct kept *ret_kept);
+/* Waits a moment for it to end, as its container has; then kills it, and reaps it. */
+void kept_end(struct kept *kept);
+
+/* ---- descendants ---- */
+
+struct usage {
+    double pss_mebibytes;
+    double cpu_milliseconds;
+    unsigned processes;
+};
+
+/* Of all that descends from this process. */
+struct usage descendants_usage(void);
+/* Kills and reaps them all; returns how many there were. */
+unsigned descendants_end(void);

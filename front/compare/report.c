@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "compare/report.h"
+
+#include "base/strv.h"
+#include "compare/rules.h"
+
+#include <string.h>
+
+static const char *machine_text(const struct results *results, const char *key)
+{
+    return json_string_value(json_object_get(results->machine, key)) ?: "unknown";
+}
+
+static long long machine_number(const struct results *results, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(results->machine, key));
+}
+
+static void title(const struct results *results, struct document *document)
+{
+    document_heading(document, 1, "Container runtimes side by side");
+    document_paragraph(document, "Measured %s on %s, %lld processors, %lld MiB, %s, kernel %s, by: %s",
+        results->started ?: "", machine_text(results, "processor"), machine_number(results, "processors"),
+        machine_number(results, "memory_mebibytes"), machine_text(results, "system"),
+        machine_text(results, "kernel"), results->command ?: "caisson compare");
+    if (results->interrupted)
+        document_paragraph(document, "This run was interrupted: what had been measured by then is here, and "
+                                     "there are fewer samples than "
+                                     "planned.");
+}
+
+void report_method(const struct results *results, struct document *document)
+{
+    document_heading(document, 2, "How it was measured");
+    document_item(document,
+        "%lld rounds after one that warms up and is not counted; in each, every runtime does everything "
+        "once, in an "
+        "order that rotates, so that what else the machine does falls on all alike.",
+        (long long)results->rounds);
+    document_item(document, "All run the same program in the same files with the same capabilities and the "
+                            "same seccomp filter; what is "
+                            "not alike is named below its table.");
+    document_item(document, "Intervals cover the true median with 95 %% confidence (order statistics); below "
+                            "six samples they are the "
+                            "smallest and the largest.");
+    document_item(document,
+        "Cgroups: %s. Load when it began: %.1f. Processor time that the machine's own host took since boot: "
+        "%.2f %%.",
+        machine_text(results, "cgroups"), json_real_value(json_object_get(results->machine, "load")),
+        100 * json_real_value(json_object_get(results->machine, "steal_after")));
+    document_item(
+        document, "Memory is the proportional set size of every process that descends from the runtime's.");
+    for (size_t i = 0; i < results->count; i++)
+        document_item(document, "%s: %s", results->subjects[i]->name,
+            results->subjects[i]->version ?: results->subjects[i]->unusable ?: "no version");
+    document_item(document, "Every sample of every table stands in the JSON file beside this report.");
+}
+
+void report_write(const struct results *results, struct document *ret_document)
+{
+    *ret_document = (struct document){0};
+    title(results, ret_document);
+    report_advice(results, ret_document);
+    report_isolation(results, ret_document);
+    report_costs(results, ret_document);
+    report_method(results, ret_document);
+}
+
+char *report_summary(const struct results *results)
+{
+    static const enum metric shown[] = {
+        METRIC_RUN, METRIC_EXEC, METRIC_GETPPID, METRIC_WALK, METRIC_INTEGER, METRIC_IDLE_MEMORY};
+    _cleanup_strv_ char **lines = NULL;
+    strv_append_printf(&lines, "%-18s%12s%12s%12s%12s%12s%12s", "", "start ms", "exec ms", "getppid ns",
+        "walk ms", "integer ns", "idle MiB");
+    for (size_t i = 0; i < results->count; i++) {
+        const struct subject_result *subject = results->subjects[i];
+        if (subject->unusable) {
+            strv_append_printf(&lines, "%-18s  %s", subject->name, subject->unusable);
+            continue;
+        }
+        char *line = must_printf("%-18s", subject->name);
+        for (size_t j = 0; j < ARRAY_SIZE(shown); j++) {
+            struct summary summary = series_summary(&subject->series[shown[j]]);
+            _cleanup_free_ char *value = summary.count ? number_text(summary.median) : must_copy("-");
+            char *longer = must_printf("%s%12s", line, value);
+            free(line);
+            line = longer;
+        }
+        strv_take(&lines, line);
+    }
+    return strv_join(lines, "\n");
+}
+
+/* ---- differences ---- */
+
+static void difference_row(struct block *table, const char *subject, const struct metric_description *metric,
+    const struct summary *before, const struct summary *after)
+{
+    char **row = NULL;
+    bool better = metric->higher_is_better ? after->median > before->median : after->median < before->median;
+    strv_append(&row, subject);
+    strv_append_printf(&row, "%s, %s", metric->title, metric->unit);
+    strv_take(&row, number_text(before->median));
+    strv_take(&row, number_text(after->median));
+    strv_append_printf(&row, "%+.0f %%", 100 * (after->median - before->median) / before->median);
+    strv_append(&row, better ? "better" : "worse");
+    table_row(table, row);
+}
+
+static size_t compare_subjects(
+    const struct subject_result *before, const struct subject_result *after, struct block *table)
+{
+    size_t changed = 0;
+    for (enum metric metric = 0; metric < METRIC_COUNT; metric++) {
+        struct summary old = series_summary(&before->series[metric]),
+                       new = series_summary(&after->series[metric]);
+        if (!summaries_differ(&old, &new) || old.median == 0)
+            continue;
+        difference_row(table, after->name, &metrics[metric], &old, &new);
+        changed++;
+    }
+    return changed;
+}
+
+void report_difference(
+    const struct results *before, const struct results *after, struct document *ret_document)
+{
+    struct document document = {0};
+    size_t changed = 0, common = 0;
+    document_heading(&document, 1, "What changed beyond noise");
+    document_paragraph(&document,
+        "From %s to %s. A change counts where the intervals of the two medians do not meet.",
+        before->started ?: "before", after->started ?: "after");
+    if (!json_equal(
+            json_object_get(before->machine, "processor"), json_object_get(after->machine, "processor")) ||
+        !json_equal(json_object_get(before->machine, "kernel"), json_object_get(after->machine, "kernel")))
+        document_paragraph(&document, "The two were measured on unlike machines (processor or kernel).");
+    struct block *table =
+        document_table(&document, (char *[]){"runtime", "what", "before", "after", "change", "", NULL});
+    for (size_t i = 0; i < after->count; i++) {
+        const struct subject_result *old = results_find(before, after->subjects[i]->name);
+        if (!old)
+            continue;
+        common++;
+        changed += compare_subjects(old, after->subjects[i], table);
+    }
+    document_paragraph(&document, "%zu changes in %zu runtimes that both have.", changed, common);
+    *ret_document = document;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A runtime under comparison: how its containers are started, by which commands, and how they are got rid of.
+ * All get the same files, the same command, the same capabilities and the same seccomp filter.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "compare/launch.h"
+#include "compare/results.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/* Where the comparison happens; everything below `directory` is removed at its end. Borrowed strings. */
+struct workplace {
+    const char *directory; /* private, on a real disk */
+    const char *rootfs;    /* below it: what every container runs in; the probe is /probe */
+    const char *volume;    /* below it: given to containers at /volume */
+    const char *probe;     /* on the host */
+    const char *caisson;   /* this program */
+    const json_t *seccomp; /* linux.seccomp for all, and capabilities as "CAP_..." */
+    char *const *capabilities;
+    struct launcher *launcher;
+};
+
+/* What a container is started for. */
+struct purpose {
+    char *const *command; /* arguments of /probe */
+    bool volume;
+    uint16_t port; /* published at 127.0.0.1; 0: no network */
+};
+
+struct subject;
+
+struct subject_ops {
+    /* Its version in a line; an error where it cannot even say that. */
+    struct error *(*version)(struct subject *subject, char **ret_version);
+    /* What has to be there before the first container. May be NULL. */
+    struct error *(*prepare)(struct subject *subject);
+    /* The command line that runs a container in the foreground. */
+    struct error *(*run)(
+        struct subject *subject, const char *id, const struct purpose *purpose, char ***ret_arguments);
+    /* Its own steps; NULL where it has none of that kind. */
+    struct error *(*create)(
+        struct subject *subject, const char *id, const struct purpose *purpose, char ***ret_arguments);
+    char **(*start)(struct subject *subject, const char *id);
+    char **(*remove)(struct subject *subject, const char *id);
+    char **(*exec)(struct subject *subject, const char *id, char *const *command);
+    /* Gets rid of a container in any state, without a word. */
+    void (*end)(struct subject *subject, const char *id);
+    void (*free)(struct subject *subject);
+};
+
+struct subject {
+    const struct subject_ops *ops;
+    const struct workplace *workplace;
+    struct subject_result *result; /* its name, and where everything goes */
+    char *program;
+    char *variant; /* runsc's platform, caisson's hypervisor; or NULL */
+    char *state;   /* directory of its own */
+    unsigned bundles;
+};
+
+/* Finds what there is on this machine, in the order of the report: host, runc, crun, runsc with each
+   platform, caisson with each hypervisor. `wanted` names some of them, or programs by path; NULL: all. Those
+   that are not there but were asked for get a row with the reason. Returns how many. */
+size_t subjects_find(const struct workplace *workplace, char *const *wanted, struct results *results,
+    struct subject *ret_subjects[], size_t limit);
+void subject_free(struct subject *subject);
+
+extern const struct subject_ops subject_host, subject_oci, subject_caisson;
+
+/* For subject_oci: writes the bundle of a container and returns its directory. */
+struct error *bundle_write(struct subject *subject, const struct purpose *purpose, char **ret_bundle);
+/* Pure: its config.json. */
+json_t *bundle_config(const struct workplace *workplace, const struct purpose *purpose);

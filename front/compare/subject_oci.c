@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runtimes with the command line that runc established: runc, crun, runsc and whatever is given by path. */
+#include "compare/subject.h"
+
+#include "base/strv.h"
+
+#include <string.h>
+
+#define VERSION_LIMIT 10000
+#define END_LIMIT 20000
+
+static bool is_gvisor(const struct subject *subject)
+{
+    return subject->variant != NULL;
+}
+
+/* The program with its global options. */
+static char **begin(const struct subject *subject, bool network)
+{
+    char **arguments = NULL;
+    strv_append(&arguments, subject->program);
+    strv_append(&arguments, "--root");
+    strv_append_printf(&arguments, "%s/root", subject->state);
+    if (is_gvisor(subject)) {
+        strv_append(&arguments, "--platform");
+        strv_append(&arguments, subject->variant);
+        strv_append(&arguments, network ? "--network=host" : "--network=none");
+    }
+    return arguments;
+}
+
+static struct error *version(struct subject *subject, char **ret_version)
+{
+    char *const arguments[] = {subject->program, (char[]){"--version"}, NULL};
+    struct launched launched = {0};
+    TRY(launch_checked(subject->workplace->launcher, arguments, VERSION_LIMIT, &launched));
+    launched.output[strcspn(launched.output, "\n")] = '\0';
+    *ret_version = must_copy(launched.output);
+    launched_clear(&launched);
+    return NULL;
+}
+
+static struct error *with_bundle(struct subject *subject, const char *verb, const char *id,
+    const struct purpose *purpose, char ***ret_arguments)
+{
+    _cleanup_free_ char *bundle = NULL;
+    TRY(bundle_write(subject, purpose, &bundle));
+    char **arguments = begin(subject, purpose->port != 0);
+    strv_append(&arguments, verb);
+    strv_append(&arguments, "--bundle");
+    strv_append(&arguments, bundle);
+    strv_append(&arguments, id);
+    *ret_arguments = arguments;
+    return NULL;
+}
+
+static struct error *run(
+    struct subject *subject, const char *id, const struct purpose *purpose, char ***ret_arguments)
+{
+    return with_bundle(subject, "run", id, purpose, ret_arguments);
+}
+
+static struct error *create(
+    struct subject *subject, const char *id, const struct purpose *purpose, char ***ret_arguments)
+{
+    return with_bundle(subject, "create", id, purpose, ret_arguments);
+}
+
+static char **start(struct subject *subject, const char *id)
+{
+    char **arguments = begin(subject, false);
+    strv_append(&arguments, "start");
+    strv_append(&arguments, id);
+    return arguments;
+}
+
+static char **remove_forced(struct subject *subject, const char *id)
+{
+    char **arguments = begin(subject, false);
+    strv_append(&arguments, "delete");
+    strv_append(&arguments, "--force");
+    strv_append(&arguments, id);
+    return arguments;
+}
+
+static char **exec(struct subject *subject, const char *id, char *const *command)
+{
+    char **arguments = begin(subject, false);
+    strv_append(&arguments, "exec");
+    strv_append(&arguments, id);
+    strv_extend(&arguments, command);
+    return arguments;
+}
+
+static void end(struct subject *subject, const char *id)
+{
+    _cleanup_strv_ char **arguments = remove_forced(subject, id);
+    struct launcher *launcher = subject->workplace->launcher;
+    struct launched launched = {0};
+    launcher->calm = true;
+    error_free(launch(launcher, arguments, END_LIMIT, &launched));
+    launcher->calm = false;
+    launched_clear(&launched);
+}
+
+const struct subject_ops subject_oci = {
+    .version = version,
+    .run = run,
+    .create = create,
+    .start = start,
+    .remove = remove_forced,
+    .exec = exec,
+    .end = end,
+};

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "compare/subject.h"
+
+#include "base/path.h"
+#include "base/strv.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHECK_LIMIT 30000
+#define FIRST_LIMIT 20000
+
+struct candidate {
+    const char *family; /* what the user may say for all of them */
+    const char *program;
+    const char *variant;
+    const struct subject_ops *ops;
+    bool own_kernel;
+    bool hardware; /* needs KVM */
+    const char *description;
+};
+
+static const struct candidate candidates[] = {
+    {"host", NULL, NULL, &subject_host, false, false, "nothing: the program runs on the host itself"},
+    {"runc", "runc", NULL, &subject_oci, false, false,
+        "namespaces, capabilities and a seccomp filter in front of the host's own kernel"},
+    {"crun", "crun", NULL, &subject_oci, false, false,
+        "namespaces, capabilities and a seccomp filter in front of the host's own kernel"},
+    {"runsc", "runsc", "systrap", &subject_oci, true, false,
+        "a second kernel in user space (gVisor), which system calls reach by a seccomp trap"},
+    {"runsc", "runsc", "ptrace", &subject_oci, true, false,
+        "a second kernel in user space (gVisor), which system calls reach by ptrace"},
+    {"runsc", "runsc", "kvm", &subject_oci, true, true,
+        "a second kernel in user space (gVisor), which system calls reach through KVM"},
+    {"caisson", "", "qemu-kvm", &subject_caisson, true, true,
+        "a virtual machine with a Linux kernel of its own, on the processor's virtualization, and the "
+        "confinement "
+        "of runc inside it"},
+    {"caisson", "", "qemu-tcg", &subject_caisson, true, false,
+        "a virtual machine with a Linux kernel of its own, emulated in software, and the confinement of runc "
+        "inside "
+        "it"},
+};
+
+static const struct candidate by_path = {
+    "", NULL, NULL, &subject_oci, false, false, "what this OCI runtime does, given by its path"};
+
+/* ---- what this machine has ---- */
+
+/* In PATH; NULL where it is not. */
+static char *find_program(const char *name)
+{
+    _cleanup_strv_ char **directories = strv_split(getenv("PATH") ?: "/usr/sbin:/usr/bin:/sbin:/bin", ':');
+    STRV_FOREACH (directory, directories) {
+        char *path = must_printf("%s/%s", *directory, name);
+        if (access(path, X_OK) == 0)
+            return path;
+        free(path);
+    }
+    return NULL;
+}
+
+/* Why KVM cannot be used here, in the words of `caisson check`; NULL where it can. */
+static char *kvm_refusal(const struct workplace *workplace)
+{
+    char *const arguments[] = {
+        (char *)(uintptr_t)workplace->caisson, (char[]){"check"}, (char[]){"--json"}, NULL};
+    struct launched launched = {0};
+    _cleanup_json_ json_t *report = NULL;
+    const char *reason = "`caisson check` says nothing of KVM";
+    json_t *row;
+    size_t index;
+    struct error *error = launch(workplace->launcher, arguments, CHECK_LIMIT, &launched);
+    if (!error)
+        error = json_read("caisson check", launched.output, strlen(launched.output), &report);
+    char *refusal = NULL;
+    json_array_foreach (report, index, row) {
+        const char *name = json_string_value(json_object_get(row, "name"));
+        if (!name || !strstr(name, "kvm"))
+            continue;
+        reason = json_is_true(json_object_get(row, "usable"))
+                     ? NULL
+                     : json_string_value(json_object_get(row, "reason"));
+        break;
+    }
+    refusal = must_copy_or_null(reason);
+    error_free(error);
+    launched_clear(&launched);
+    return refusal;
+}
+
+/* ---- one subject ---- */
+
+static char *subject_name(const struct candidate *candidate, const char *program)
+{
+    const char *slash = program ? strrchr(program, '/') : NULL;
+    if (!*candidate->family)
+        return must_copy(slash ? slash + 1 : program);
+    return candidate->variant ? must_printf("%s-%s", candidate->family, candidate->variant)
+                              : must_copy(candidate->family);
+}
+
+static struct error *try_first(struct subject *subject)
+{
+    char *const command[] = {(char[]){"true"}, NULL};
+    const struct purpose purpose = {.command = command};
+    struct launched launched = {0};
+    _cleanup_strv_ char **arguments = NULL;
+    TRY(subject->ops->version(subject, &subject->result->version));
+    if (subject->ops->prepare)
+        TRY(subject->ops->prepare(subject));
+    TRY(subject->ops->run(subject, "compare-first", &purpose, &arguments));
+    struct error *error = launch_checked(subject->workplace->launcher, arguments, FIRST_LIMIT, &launched);
+    launched_clear(&launched);
+    if (error)
+        subject->ops->end(subject, "compare-first");
+    return error;
+}
+
+static struct subject *subject_new(const struct workplace *workplace, const struct candidate *candidate,
+    const char *program, struct results *results)
+{
+    _cleanup_free_ char *name = subject_name(candidate, program);
+    struct subject_result *result = results_find(results, name) ? NULL : results_add(results, name);
+    if (!result)
+        return NULL;
+    result->description = must_copy(candidate->description);
+    result->own_kernel = candidate->own_kernel;
+    result->hardware = candidate->hardware;
+    struct subject *subject = must_new(struct subject);
+    *subject = (struct subject){.ops = candidate->ops,
+        .workplace = workplace,
+        .result = result,
+        .program = must_copy(program ?: ""),
+        .variant = must_copy_or_null(candidate->variant),
+        .state = must_printf("%s/state-%s", workplace->directory, name)};
+    mkdir(subject->state, 0700);
+    return subject;
+}
+
+void subject_free(struct subject *subject)
+{
+    if (!subject)
+        return;
+    free(subject->program);
+    free(subject->variant);
+    free(subject->state);
+    free(subject);
+}
+
+/* ---- all of them ---- */
+
+struct search {
+    const struct workplace *workplace;
+    struct results *results;
+    struct subject **subjects;
+    size_t count, limit;
+    char *kvm; /* why it cannot be used */
+};
+
+static void add(struct search *search, const struct candidate *candidate, const char *program)
+{
+    if (search->count == search->limit || launcher_interrupted(search->workplace->launcher))
+        return;
+    struct subject *subject = subject_new(search->workplace, candidate, program, search->results);
+    if (!subject)
+        return;
+    if (candidate->hardware && search->kvm) {
+        subject->result->unusable = must_copy(search->kvm);
+        error_free(subject->ops->version(subject, &subject->result->version));
+    } else {
+        struct error *error = try_first(subject);
+        subject->result->unusable = must_copy_or_null(error ? error_message(error) : NULL);
+        error_free(error);
+    }
+    if (subject->result->unusable)
+        subject_free(subject);
+    else
+        search->subjects[search->count++] = subject;
+}
+
+/* Asked for by name, and not there. */
+static void add_missing(struct search *search, const char *name, const char *why)
+{
+    struct subject_result *result =
+        results_find(search->results, name) ? NULL : results_add(search->results, name);
+    if (result)
+        result->unusable = must_copy(why);
+}
+
+static bool is_wanted(const struct candidate *candidate, const char *wanted)
+{
+    _cleanup_free_ char *name = subject_name(candidate, candidate->program);
+    return !wanted || !strcmp(wanted, candidate->family) || !strcmp(wanted, name);
+}
+
+static void look_for(struct search *search, const char *wanted)
+{
+    bool known = false;
+    for (size_t i = 0; i < ARRAY_SIZE(candidates); i++) {
+        const struct candidate *candidate = &candidates[i];
+        if (!is_wanted(candidate, wanted))
+            continue;
+        known = true;
+        _cleanup_free_ char *program = !candidate->program   ? must_copy("")
+                                       : *candidate->program ? find_program(candidate->program)
+                                                             : must_copy(search->workplace->caisson);
+        if (program)
+            add(search, candidate, program);
+        else if (wanted)
+            add_missing(search, wanted, "there is no such program in PATH; install it, or give its path");
+    }
+    if (known || !wanted)
+        return;
+    if (strchr(wanted, '/') && access(wanted, X_OK) == 0)
+        add(search, &by_path, wanted);
+    else
+        add_missing(search, wanted,
+            strchr(wanted, '/') ? "there is no such program"
+                                : "it is none of host, runc, crun, runsc, caisson, and no path");
+}
+
+size_t subjects_find(const struct workplace *workplace, char *const *wanted, struct results *results,
+    struct subject *ret_subjects[], size_t limit)
+{
+    struct search search = {.workplace = workplace,
+        .results = results,
+        .subjects = ret_subjects,
+        .limit = limit,
+        .kvm = kvm_refusal(workplace)};
+    if (!wanted)
+        look_for(&search, NULL);
+    STRV_FOREACH (name, wanted)
+        look_for(&search, *name);
+    free(search.kvm);
+    return search.count;
+}
