@@ -33,6 +33,7 @@ struct place {
 };
 
 struct cgroup {
+    unsigned owners;
     char *path; /* as config.json has it */
     struct place places[HIERARCHIES_MAX];
     size_t count;
@@ -62,6 +63,7 @@ struct error *cgroup_new_from(const char *proc, const char *path, struct cgroup 
     TRY(cgroup_path_resolve(path, &resolved));
     TRY(hierarchies_read(proc, &hierarchies));
     struct cgroup *cgroup = must_new(struct cgroup);
+    cgroup->owners = 1;
     cgroup->path = must_copy(path);
     for (size_t i = 0; i < hierarchies.count; i++)
         add_place(cgroup, &hierarchies.list[i], resolved);
@@ -75,9 +77,16 @@ struct error *cgroup_new(const char *path, struct cgroup **ret_cgroup)
     return cgroup_new_from("/proc/self", path, ret_cgroup);
 }
 
+struct cgroup *cgroup_hold(struct cgroup *cgroup)
+{
+    if (cgroup)
+        cgroup->owners++;
+    return cgroup;
+}
+
 void cgroup_free(struct cgroup *cgroup)
 {
-    if (!cgroup)
+    if (!cgroup || --cgroup->owners > 0)
         return;
     for (size_t i = 0; i < cgroup->count; i++) {
         free(cgroup->places[i].directory);
@@ -189,13 +198,6 @@ struct error *cgroup_enter(struct cgroup *cgroup, const struct cgroup_limits *li
     if (error)
         error_free(cgroup_leave(cgroup));
     return error_wrap(error, "entering the cgroup %s", cgroup->path);
-}
-
-struct error *cgroup_set_memory(struct cgroup *cgroup, uint64_t bytes)
-{
-    for (size_t i = 0; i < cgroup->count; i++)
-        TRY(limits_set_memory(cgroup->places[i].directory, cgroup->places[i].unified, bytes));
-    return NULL;
 }
 
 /* Where it does not succeed the child stays with the sandbox, which is no reason not to run it. */

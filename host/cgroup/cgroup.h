@@ -36,14 +36,14 @@ struct cgroup;
 struct error *cgroup_new(const char *path, struct cgroup **ret_cgroup);
 /* As cgroup_new, for a host whose `mountinfo` and `cgroup` (as in /proc/self) are in this directory. */
 struct error *cgroup_new_from(const char *proc, const char *path, struct cgroup **ret_cgroup);
-/* Removes nothing. Takes NULL. */
+/* One more owner; returns it. Takes NULL. */
+struct cgroup *cgroup_hold(struct cgroup *cgroup);
+/* One owner less; the last one frees it, and removes nothing. Takes NULL. */
 void cgroup_free(struct cgroup *cgroup);
 
 /* Makes the cgroup, limits it, and moves this process there. This process must have one thread only. A
    failure leaves everything as it was. */
 struct error *cgroup_enter(struct cgroup *cgroup, const struct cgroup_limits *limits);
-/* A new memory limit, when the machine has grown; 0: none. */
-struct error *cgroup_set_memory(struct cgroup *cgroup, uint64_t bytes);
 /* Back to where cgroup_enter found this process, with whatever else is still there (a logger that finishes
    its last line); then the cgroup is removed. What was there before cgroup_enter stays. */
 struct error *cgroup_leave(struct cgroup *cgroup);

@@ -33,10 +33,9 @@ static char *read_value(const char *directory, const char *name)
     return text;
 }
 
-struct error *limits_set_memory(const char *directory, bool unified, uint64_t bytes)
+static struct error *set_memory(const char *directory, bool unified, uint64_t bytes)
 {
-    _cleanup_free_ char *value =
-        bytes ? must_printf("%llu", (unsigned long long)bytes) : must_copy(unified ? "max" : "-1");
+    _cleanup_free_ char *value = must_printf("%llu", (unsigned long long)bytes);
     return write_value(directory, unified ? "memory.max" : "memory.limit_in_bytes", value);
 }
 
@@ -61,7 +60,7 @@ static struct error *set_shares(const char *directory, bool unified, uint64_t sh
 struct error *limits_apply(const char *directory, bool unified, const struct cgroup_limits *limits)
 {
     if (limits->memory)
-        TRY(limits_set_memory(directory, unified, limits->memory));
+        TRY(set_memory(directory, unified, limits->memory));
     if (limits->cpu_shares)
         TRY(set_shares(directory, unified, limits->cpu_shares));
     if (limits->cpus && *limits->cpus)

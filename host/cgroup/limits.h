@@ -6,7 +6,6 @@
 #include "cgroup/cgroup.h"
 
 struct error *limits_apply(const char *directory, bool unified, const struct cgroup_limits *limits);
-struct error *limits_set_memory(const char *directory, bool unified, uint64_t bytes);
 /* cgroup v2: children may use each controller that this cgroup has. */
 void limits_hand_down(const char *directory);
 /* cgroup v1: a new cpuset has no CPUs, and then no process may enter. */

@@ -2,6 +2,7 @@
 #include "sandbox/model.h"
 
 #include "base/fd.h"
+#include "sandbox/container_host.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -24,7 +25,8 @@ struct process *container_init(const struct container *container)
 
 pid_t container_pid(const struct container *container)
 {
-    return sandbox_process_id(container->sandbox);
+    const struct container_host *host = container->host;
+    return host && host->stand_in ? stand_in_pid(host->stand_in) : sandbox_process_id(container->sandbox);
 }
 
 void container_free(struct container *container)
@@ -36,6 +38,7 @@ void container_free(struct container *container)
     TAILQ_REMOVE(&container->sandbox->containers, container, entry);
     if (container->exec_patience)
         event_free(container->exec_patience);
+    container_host_free(container->host);
     container_storage_free(container->storage);
     free(container->id);
     free(container->bundle);

@@ -93,3 +93,13 @@ void creation_set_up_network(struct creation *creation);
    room for the ones in reserve. */
 void creation_add_nics(struct sandbox *sandbox, const struct hv_ops *ops, struct hv_config *config);
 void creation_copy_files(struct creation *creation);
+void creation_enter_cgroup(struct creation *creation);
+void creation_leave_cgroup(struct creation *creation);
+void creation_make_stand_in(struct creation *creation);
+void creation_remove_stand_in(struct creation *creation);
+void creation_run_host_hooks(struct creation *creation);
+void creation_undo_host_hooks(struct creation *creation);
+void creation_show_root(struct creation *creation);
+/* Where the network namespace of the container's stand-in is found; NULL where it has none of its own. Owned
+   by the caller. */
+char *creation_stand_in_network(const struct creation *creation);

@@ -56,7 +56,8 @@ static void set_address(struct creation *creation)
 void creation_scan_network(struct creation *creation)
 {
     struct sandbox *sandbox = creation->sandbox;
-    const char *path = network_namespace(creation->spec);
+    _cleanup_free_ char *stand_in = creation_stand_in_network(creation);
+    const char *path = stand_in ? stand_in : network_namespace(creation->spec);
     struct error *error = NULL;
     if (path && sandbox->settings->network == HV_NETWORK_NONE)
         error = net_new(path, &sandbox->net);

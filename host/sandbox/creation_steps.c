@@ -10,21 +10,6 @@
 
 /* ---- reading the configuration ---- */
 
-/* They are for the container's namespaces as seen from the host, where there are none. */
-static struct error *refuse_host_hooks(const Grpc__Spec *spec)
-{
-    const Grpc__Hooks *hooks = spec->hooks;
-    if (!hooks || hooks->n_prestart + hooks->n_create_runtime + hooks->n_poststop == 0)
-        return NULL;
-    return error_new(ERROR_UNIMPLEMENTED,
-        "config.json has %s hooks, which run on the host; createContainer, startContainer and poststart "
-        "hooks, "
-        "which run in the container's world, are supported",
-        hooks->n_prestart         ? "prestart"
-        : hooks->n_create_runtime ? "createRuntime"
-                                  : "poststop");
-}
-
 static struct error *read_configuration(struct creation *creation)
 {
     struct container *container = creation->container;
@@ -35,7 +20,6 @@ static struct error *read_configuration(struct creation *creation)
     TRY(oci_config_load(directory, &creation->spec));
     if (!creation->spec->process)
         return error_new(ERROR_INVALID_ARGUMENT, "config.json has no process to run");
-    TRY(refuse_host_hooks(creation->spec));
     TRY(pod_read_kind(creation->spec, &container->kind));
     TRY(pod_check(creation->spec, container->kind, creation->with_machine, sandbox->options.standalone));
     TRY(guest_devices_check(creation->spec));
@@ -292,6 +276,17 @@ const struct creation_step creation_steps[] = {
         .start = choose_settings,
         .undo = forget_settings},
     {.name = "opening the standard streams", .start = open_streams, .undo = close_streams},
+    {.name = "entering the cgroup",
+        .part = CREATION_MACHINE,
+        .start = creation_enter_cgroup,
+        .undo = creation_leave_cgroup},
+    {.name = "making its stand-in on the host",
+        .start = creation_make_stand_in,
+        .undo = creation_remove_stand_in},
+    {.name = "running the hooks of the host",
+        .mark = "hooks done",
+        .start = creation_run_host_hooks,
+        .undo = creation_undo_host_hooks},
     {.name = "preparing the sandbox's storage",
         .part = CREATION_MACHINE,
         .start = creation_make_storage,
@@ -300,6 +295,7 @@ const struct creation_step creation_steps[] = {
         .mark = "storage ready",
         .start = creation_add_storage,
         .undo = creation_remove_storage},
+    {.name = "showing the root file system to the host", .start = creation_show_root},
     {.name = "reading the network namespace",
         .part = CREATION_MACHINE,
         .start = creation_scan_network,

@@ -2,11 +2,12 @@
 /*
  * Deleting a process.
  *
- * A container goes in the order in which it came, backwards: out of the guest, its storage away, then
- * answered. Where the machine ends with it, the guest need not tidy up, but what it has still to write back
- * (sandbox->holds_data) is waited for: whoever deletes a container reads its files next.
+ * A container goes in the order in which it came, backwards: out of the guest, its storage away, the hooks of
+ * the host, its stand-in, then answered. Where the machine ends with it, the guest need not tidy up, but what
+ * it has still to write back (sandbox->holds_data) is waited for: whoever deletes a container reads its files
+ * next.
  */
-#include "sandbox/model.h"
+#include "sandbox/container_host.h"
 
 #include <string.h>
 
@@ -67,6 +68,17 @@ static void finish(struct deletion *deletion)
     free(deletion);
 }
 
+static void host_is_away(void *context, struct error *error)
+{
+    error_free(error);
+    finish(context);
+}
+
+static void leave_host(struct deletion *deletion)
+{
+    container_host_end(deletion->container->host, host_is_away, deletion);
+}
+
 static void storage_is_away(void *context, struct error *error)
 {
     struct deletion *deletion = context;
@@ -74,7 +86,7 @@ static void storage_is_away(void *context, struct error *error)
         sandbox_remark(deletion->container->sandbox, "container %s: removing its storage: %s",
             deletion->container->id, error_message(error));
     error_free(error);
-    finish(deletion);
+    leave_host(deletion);
 }
 
 static void left_guest(void *context, struct error *error, const ProtobufCMessage *response)
@@ -88,13 +100,15 @@ static void left_guest(void *context, struct error *error, const ProtobufCMessag
     if (container->storage)
         container_storage_remove(TAKE_PTR(container->storage), storage_is_away, deletion);
     else
-        finish(deletion);
+        leave_host(deletion);
 }
 
 void deletion_machine_gone(struct deletion *deletion)
 {
-    if (deletion->awaits_machine)
-        finish(deletion);
+    if (!deletion->awaits_machine)
+        return;
+    deletion->awaits_machine = false;
+    leave_host(deletion);
 }
 
 void deletion_abandon(struct deletion *deletion)
@@ -118,7 +132,7 @@ static void delete_init(struct process *process, process_deleted *done, void *co
     else if (sandbox->state == SANDBOX_STOPPING && sandbox->holds_data)
         deletion->awaits_machine = true;
     else
-        finish(deletion);
+        leave_host(deletion);
 }
 
 void process_delete(struct process *process, process_deleted *done, void *context)

@@ -260,6 +260,7 @@ struct host_hooks *host_hooks_run(struct event_base *base, const struct host_hoo
     struct host_hooks *hooks = must_new(struct host_hooks);
     hooks->base = base;
     hooks->config = *config;
+    hooks->config.cgroup = cgroup_hold(config->cgroup);
     hooks->warn = warn;
     hooks->done = done;
     hooks->context = context;
@@ -280,6 +281,7 @@ void host_hooks_free(struct host_hooks *hooks)
     clear_run(hooks);
     event_free(hooks->soon);
     event_free(hooks->late);
+    cgroup_free(hooks->config.cgroup);
     error_free(hooks->failure);
     free(hooks);
 }

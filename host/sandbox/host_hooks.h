@@ -25,7 +25,7 @@ struct host_hooks_config {
     size_t count;
     const char *state;     /* JSON: oci_state_json */
     const char *directory; /* the bundle */
-    struct cgroup *cgroup; /* NULL: they stay in the supervisor's */
+    struct cgroup *cgroup; /* held; NULL: they stay in the supervisor's */
 };
 
 struct host_hooks;

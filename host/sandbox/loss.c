@@ -11,7 +11,7 @@
  * agent that falls silent is often the first sign of a guest that panicked, so the machine gets a moment to
  * say so itself.
  */
-#include "sandbox/model.h"
+#include "sandbox/container_host.h"
 
 static void wake(struct event *event)
 {
@@ -102,7 +102,7 @@ static bool all_reported(const struct sandbox *sandbox)
 static void check_shutdown(struct sandbox *sandbox)
 {
     bool down = sandbox->state == SANDBOX_EMPTY || sandbox->state == SANDBOX_STOPPED;
-    if (sandbox->shutdown_done && down && all_reported(sandbox))
+    if (sandbox->shutdown_done && down && all_reported(sandbox) && !sandbox_says_farewell(sandbox))
         wake(sandbox->shutdown_soon);
 }
 
@@ -218,6 +218,7 @@ static void shut_down(evutil_socket_t fd, short what, void *context)
     struct sandbox *sandbox = context;
     sandbox_done *done = sandbox->shutdown_done;
     sandbox->shutdown_done = NULL;
+    sandbox_leave_cgroup(sandbox);
     if (done)
         done(sandbox->shutdown_context, NULL);
 }

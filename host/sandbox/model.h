@@ -11,6 +11,7 @@
 #pragma once
 
 #include "base/path.h"
+#include "cgroup/cgroup.h"
 #include "net/net.h"
 #include "oci/config.h"
 #include "sandbox/agent.h"
@@ -34,6 +35,7 @@
 /* How long a guest may take to write back and power off before its machine is killed. */
 #define POWER_OFF_MILLISECONDS 1500
 
+struct container_host;
 struct creation;
 struct deletion;
 struct start;
@@ -49,6 +51,7 @@ struct container {
     char *id;
     char *bundle;
     struct container_storage *storage;
+    struct container_host *host;                 /* its stand-in and hooks; NULL where it has none */
     enum container_kind kind;                    /* known when its configuration has been read */
     struct creation *creation;                   /* until Create is answered */
     struct deletion *deletion;                   /* until Delete is answered */
@@ -59,6 +62,7 @@ struct container {
 };
 
 TAILQ_HEAD(creation_queue, creation);
+TAILQ_HEAD(farewell_list, container_host);
 
 struct process {
     unsigned references;
@@ -97,7 +101,9 @@ struct sandbox {
     struct agent *agent;
     struct creation_queue creations; /* the first one is under way, unless next_creation is pending */
     struct event *next_creation;
-    bool held; /* by sandbox_start: lives until it is shut down */
+    bool held;                      /* by sandbox_start: lives until it is shut down */
+    struct cgroup *cgroup;          /* of the sandbox's processes; NULL: where they were started */
+    struct farewell_list farewells; /* hooks of containers that came to nothing still run */
     struct timeline timeline;
     TAILQ_HEAD(, container) containers;
     bool machine_ended; /* hv said so */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sandbox/model.h"
+#include "sandbox/container_host.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -22,6 +22,7 @@ struct sandbox *sandbox_new(struct event_base *base, const struct sandbox_option
     sandbox->observer = observer;
     sandbox->context = context;
     TAILQ_INIT(&sandbox->containers);
+    TAILQ_INIT(&sandbox->farewells);
     TAILQ_INIT(&sandbox->creations);
     sandbox->next_creation = sandbox_event_new(sandbox, creation_begin_next, sandbox);
     sandbox_loss_events(sandbox);
@@ -141,6 +142,8 @@ void sandbox_free(struct sandbox *sandbox)
     sandbox_release_machine(sandbox);
     while (!TAILQ_EMPTY(&sandbox->containers))
         container_free(TAILQ_FIRST(&sandbox->containers));
+    sandbox_free_farewells(sandbox);
+    sandbox_leave_cgroup(sandbox);
     event_free(sandbox->next_creation);
     event_free(sandbox->lost_soon);
     event_free(sandbox->last_words);

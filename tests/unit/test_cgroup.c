@@ -183,9 +183,6 @@ static void test_limits_unified(void **state)
     assert_content(host, "fs/pod/c1/cpu.weight", "39");
     assert_content(host, "fs/pod/c1/cpuset.cpus", "0-1");
     assert_content(host, "fs/pod/c1/cgroup.procs", "0");
-    assert_ok(cgroup_set_memory(cgroup, 0));
-    assert_content(
-        host, "fs/pod/c1/memory.max", "max870912"); /* a plain file keeps what is not overwritten */
     assert_ok(cgroup_leave(cgroup));
     assert_content(host, "fs/from/cgroup.procs", "0");
 }
