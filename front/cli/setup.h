@@ -2,8 +2,8 @@
 /*
  * What `caisson setup containerd` does to containerd's configuration.
  *
- * Where a CRI plugin's section stands in several files, containerd up to 2.1 takes the one that it reads last
- * as a whole, so a drop-in of ours would take the place of the administrator's section. Therefore the
+ * Where a CRI plugin's section stands in several files, containerd 1.6 and 1.7 take the one that they read
+ * last as a whole, so a drop-in of ours would take the place of the administrator's section. Therefore the
  * runtimes are added to the end of the file that has the section already, between two marking comments, and
  * nothing else in it is touched. docs/configuration.md tells more.
  */
