@@ -117,9 +117,9 @@ enum sandbox_state sandbox_state(const struct sandbox *sandbox)
     return sandbox->state;
 }
 
-bool sandbox_has_containers(const struct sandbox *sandbox)
+bool sandbox_is_wanted(const struct sandbox *sandbox)
 {
-    return !TAILQ_EMPTY(&sandbox->containers);
+    return sandbox->held || !TAILQ_EMPTY(&sandbox->containers);
 }
 
 bool sandbox_is_for_creation_of(const struct sandbox *sandbox, const char *container_id)

@@ -130,7 +130,8 @@ void sandbox_shutdown(struct sandbox *sandbox, sandbox_done *done, void *context
 void sandbox_free(struct sandbox *sandbox);
 
 enum sandbox_state sandbox_state(const struct sandbox *sandbox);
-bool sandbox_has_containers(const struct sandbox *sandbox);
+/* Whether it has containers, or was started for some that may come. */
+bool sandbox_is_wanted(const struct sandbox *sandbox);
 /* Whether all that the sandbox is there for is this container, whose creation is under way. */
 bool sandbox_is_for_creation_of(const struct sandbox *sandbox, const char *container_id);
 /* The hypervisor's process, 0 where there is none. */

@@ -429,7 +429,7 @@ static void handle_shutdown(void *context, struct ttrpc_call *call, const Protob
     REQUEST(Task__ShutdownRequest, message);
     struct shim *shim = context;
     bool interrupts = sandbox_is_for_creation_of(shim->sandbox, request->id);
-    if (sandbox_has_containers(shim->sandbox) && !request->now && !interrupts)
+    if (sandbox_is_wanted(shim->sandbox) && !request->now && !interrupts)
         ttrpc_reply_empty(call);
     else
         shim_end(shim, call);

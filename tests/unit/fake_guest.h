@@ -51,7 +51,9 @@ struct fake_guest {
     uint32_t stdout_port;
     uint32_t stderr_port;
     Grpc__CreateContainerRequest *created; /* a copy of the last one */
+    Grpc__CreateSandboxRequest *sandbox;   /* the same of CreateSandbox */
     unsigned machines;                     /* that live */
+    int disks;                             /* attached while it ran */
     bool stopped_told;
     struct event *stop_soon;
     struct event *start_soon;
@@ -103,7 +105,6 @@ static bool fake_admit(struct ttrpc_call *call, const char *name)
             ttrpc_reply_empty(call);                                                              \
     }
 
-FAKE_EMPTY_ANSWER(fake_create_sandbox, "CreateSandbox")
 FAKE_EMPTY_ANSWER(fake_update_interface, "UpdateInterface")
 FAKE_EMPTY_ANSWER(fake_update_routes, "UpdateRoutes")
 FAKE_EMPTY_ANSWER(fake_copy_file, "CopyFile")
@@ -113,6 +114,18 @@ FAKE_EMPTY_ANSWER(fake_pause_container, "PauseContainer")
 FAKE_EMPTY_ANSWER(fake_resume_container, "ResumeContainer")
 FAKE_EMPTY_ANSWER(fake_update_container, "UpdateContainer")
 FAKE_EMPTY_ANSWER(fake_resize, "TtyWinResize")
+
+static void fake_create_sandbox(void *context, struct ttrpc_call *call, const ProtobufCMessage *message)
+{
+    if (!fake_admit(call, "CreateSandbox"))
+        return;
+    size_t length = 0;
+    _cleanup_free_ uint8_t *bytes = ttrpc_pack(message, &length);
+    if (fake->sandbox)
+        grpc__create_sandbox_request__free_unpacked(fake->sandbox, NULL);
+    fake->sandbox = grpc__create_sandbox_request__unpack(NULL, length, bytes);
+    ttrpc_reply_empty(call);
+}
 
 static void fake_destroy_sandbox(void *context, struct ttrpc_call *call, const ProtobufCMessage *message)
 {
@@ -321,6 +334,23 @@ static struct error *fake_hv_connect(struct hv *hv, uint32_t port, int *ret_fd, 
     return NULL;
 }
 
+/* Disks that come while it runs are there at once. */
+static void fake_hv_attach(struct hv *hv, const struct hv_disk *disk, hv_attached *done, void *context)
+{
+    fake_note("attach-disk");
+    fake->disks++;
+    if (fake_is(fake->fail, "attach-disk"))
+        done(context, error_new(ERROR_INTERNAL, "the test made attach-disk fail"), NULL);
+    else
+        done(context, NULL, "0:1");
+}
+
+static void fake_hv_detach(struct hv *hv, const char *address, hv_done *done, void *context)
+{
+    fake->disks--;
+    done(context, NULL);
+}
+
 static void fake_forget_calls(void)
 {
     struct fake_wait *wait;
@@ -382,9 +412,11 @@ static void fake_hv_destroy(struct hv *hv)
 }
 
 static const struct hv_ops fake_ops = {.name = "fake",
-    .capabilities = HV_SHARE | HV_USER_NETWORK,
+    .capabilities = HV_SHARE | HV_USER_NETWORK | HV_ATTACH_DISK,
     .create = fake_hv_create,
     .start = fake_hv_start,
+    .attach_disk = fake_hv_attach,
+    .detach_disk = fake_hv_detach,
     .connect = fake_hv_connect,
     .stop = fake_stop,
     .process = fake_hv_process,
@@ -422,5 +454,7 @@ static void fake_guest_end(void)
     event_free(fake->stop_soon);
     if (fake->created)
         grpc__create_container_request__free_unpacked(fake->created, NULL);
+    if (fake->sandbox)
+        grpc__create_sandbox_request__free_unpacked(fake->sandbox, NULL);
     free(TAKE_PTR(fake));
 }
