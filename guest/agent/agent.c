@@ -39,6 +39,8 @@ static void process_has_exited(struct agent_process *process, int status)
     process->exited = true;
     process->exit_code = process_exit_code(status);
     stdio_process_exited(process->stdio);
+    if (process == container->init && container->owns_shared_pids)
+        close_fd(TAKE_FD(container->agent->pid_namespace));
     if (process == container->init && container->state != CONTAINER_REMOVING) {
         container->state = CONTAINER_STOPPED;
         /* With a pid namespace of its own the kernel has done it; with a shared one it is up to us. */

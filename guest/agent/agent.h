@@ -62,8 +62,9 @@ struct agent_container {
     struct storage_set *storages;
     struct device_set *devices; /* while creating */
     struct event *oom_event;
-    uint64_t oom_kills; /* those that were announced */
-    bool oom_pending;   /* killed since GetOOMEvent last told of this container */
+    bool owns_shared_pids; /* its init is the first process of the pod's pid namespace */
+    uint64_t oom_kills;    /* those that were announced */
+    bool oom_pending;      /* killed since GetOOMEvent last told of this container */
 };
 
 struct agent_options {
@@ -83,7 +84,7 @@ struct agent {
     size_t container_count;
     struct agent_waiters oom_waiters;
     bool share_pid_namespace;
-    int pid_namespace; /* that all containers share, from the first one on; -1 */
+    int pid_namespace; /* that containers share, from the first one on; -1 */
     struct ttrpc_server *server;
     struct link *link; /* NULL where connections come in over a socket; not owned */
     struct event *child_event;

@@ -21,16 +21,42 @@ static struct error *copy_spec(const Grpc__Spec *spec, Grpc__Spec **ret_spec)
     return NULL;
 }
 
+/* The descriptor of the pid namespace that the container shares, or -1. */
+static int shared_pid_namespace(const struct agent_container *container)
+{
+    return container->create_request->sandbox_pidns ? container->agent->pid_namespace : -1;
+}
+
+/* Hosts leave it out, because whose it is, is said by sandbox_pidns; and the agent's own is nobody else's. */
+static void add_pid_namespace(Grpc__Linux *linux_config)
+{
+    for (size_t i = 0; i < linux_config->n_namespaces; i++) {
+        if (strcmp(linux_config->namespaces[i]->type, "pid") == 0)
+            return;
+    }
+    Grpc__LinuxNamespace *namespace = must_new(Grpc__LinuxNamespace);
+    *namespace = (Grpc__LinuxNamespace)GRPC__LINUX_NAMESPACE__INIT;
+    namespace->type = must_copy("pid");
+    size_t count = linux_config->n_namespaces + 1;
+    linux_config->namespaces =
+        must_resize(linux_config->namespaces, count, sizeof(*linux_config->namespaces));
+    linux_config->namespaces[count - 1] = namespace;
+    linux_config->n_namespaces = count;
+}
+
 static struct error *prepare_spec(const struct agent_container *container, Grpc__Spec **ret_spec)
 {
     Grpc__Spec *spec;
     TRY(copy_spec(container->create_request->oci, &spec));
     struct error *error = device_set_rewrite(container->devices, spec);
-    if (error)
+    if (error) {
         grpc__spec__free_unpacked(spec, NULL);
-    else
-        *ret_spec = spec;
-    return error;
+        return error;
+    }
+    if (spec->linux_config && shared_pid_namespace(container) < 0)
+        add_pid_namespace(spec->linux_config);
+    *ret_spec = spec;
+    return NULL;
 }
 
 static bool wants_init(const Grpc__Spec *spec)
@@ -52,7 +78,7 @@ static struct error *make_container(
         .bundle = spec->root ? spec->root->path : "/",
         .spec = spec,
         .streams = stdio_child_streams(stdio),
-        .pid_namespace = container->create_request->sandbox_pidns ? agent->pid_namespace : -1,
+        .pid_namespace = shared_pid_namespace(container),
         .init = wants_init(spec),
         .cgroup_root = agent->options.cgroup_root};
     struct error *error = container_create(&options, &container->container, ret_process);
@@ -61,14 +87,17 @@ static struct error *make_container(
     return error;
 }
 
-/* The first container's pid namespace is everybody's where the sandbox was asked to share one. */
-static void keep_pid_namespace(struct agent *agent, pid_t pid)
+/* The first container's pid namespace is everybody's where the sandbox was asked to share one. When its first
+   process ends, so does everybody in it, and the next container's takes its place. */
+static void keep_pid_namespace(struct agent_container *container)
 {
+    struct agent *agent = container->agent;
     if (!agent->share_pid_namespace || agent->pid_namespace >= 0)
         return;
     char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
+    snprintf(path, sizeof(path), "/proc/%d/ns/pid", container->init->pid);
     agent->pid_namespace = open(path, O_RDONLY | O_CLOEXEC);
+    container->owns_shared_pids = true;
 }
 
 static struct error *finish_creation(struct agent_container *container)
@@ -84,7 +113,7 @@ static struct error *finish_creation(struct agent_container *container)
     const char *exec_id = request->exec_id[0] != '\0' ? request->exec_id : container->id;
     container->init = agent_add_process(container, exec_id, process.pid, TAKE_PTR(stdio));
     container->state = CONTAINER_CREATED;
-    keep_pid_namespace(agent, process.pid);
+    keep_pid_namespace(container);
     agent_watch_oom(container);
     return NULL;
 }

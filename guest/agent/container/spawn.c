@@ -50,6 +50,10 @@ static struct error *clone_into_pid_namespace(const struct spawn_options *option
     if (setns(options->pid_namespace, CLONE_NEWPID) < 0)
         return error_errno(errno, "joining the pid namespace");
     struct error *error = clone_child(options, pidfd, ret_pid);
+    /* The kernel's way to say so. */
+    if (error_number(error) == ENOMEM)
+        error = error_recode(
+            error_wrap(error, "the first process of the pid namespace has ended"), ERROR_FAILED_PRECONDITION);
     if ((error || *ret_pid > 0) && setns(own, CLONE_NEWPID) < 0 && !error)
         error = error_errno(errno, "returning to the guest's pid namespace");
     return error;
