@@ -2,43 +2,276 @@
 #include "compare/compare.h"
 
 #include "base/fd.h"
-#include "base/path.h"
 #include "base/strv.h"
 #include "cli/capability.h"
 #include "cli/seccomp.h"
 #include "cli/verb.h"
+#include "client/directories.h"
+#include "compare/lab.h"
+#include "compare/report.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#define ROUNDS_QUICK 6
+#define ROUNDS_FULL 30
+#define ROUNDS_MAX 10000
+#define FILE_BYTES_QUICK (16u << 20)
+#define FILE_BYTES_FULL (128u << 20)
+#define REPORT_LIMIT (64u << 20)
+#define INTERRUPTED_CODE 130
+
 struct compare_settings {
+    const char *only;
+    const char *runtimes;
     const char *output;
+    const char *evidence;
     int64_t rounds;
+    bool full;
+    bool diff;
+    bool quiet;
 };
 
+#define COMPARE(...) OPTION(compare_settings, __VA_ARGS__)
+
 static const struct option compare_options[] = {
-    OPTION(compare_settings, "output", 'o', OPTION_TEXT, output, "DIR", "x"),
-    OPTION(compare_settings, "rounds", 0, OPTION_NUMBER, rounds, "N", "x"),
+    COMPARE("diff", 0, OPTION_FLAG, diff, NULL,
+        "say what changed beyond noise from the report OLD.json to NEW.json"),
+    COMPARE(
+        "evidence", 0, OPTION_TEXT, evidence, "DIR", "also write each piece of evidence to a file below DIR"),
+    COMPARE("full", 0, OPTION_FLAG, full, NULL, "more rounds and bigger files: takes a quarter of an hour"),
+    COMPARE("only", 0, OPTION_TEXT, only, "LIST",
+        "only some of isolation, startup, syscalls, cpu, files, network, memory"),
+    COMPARE("output", 'o', OPTION_TEXT, output, "DIR", "where the report goes (default: caisson-compare)"),
+    COMPARE("quiet", 'q', OPTION_FLAG, quiet, NULL, "no progress"),
+    COMPARE(
+        "rounds", 0, OPTION_NUMBER, rounds, "N", "how often each is measured (default: 6, with --full 30)"),
+    COMPARE("runtimes", 0, OPTION_TEXT, runtimes, "LIST",
+        "only some of host, runc, crun, runsc, caisson, or paths of OCI runtimes"),
     OPTIONS_END,
 };
+
+/* ---- what is asked for ---- */
+
+static struct error *choose_parts(const char *list, struct session_options *session)
+{
+    _cleanup_strv_ char **names = list ? strv_split(list, ',') : NULL;
+    for (enum metric_group group = 0; !list && group < GROUP_COUNT; group++)
+        session->groups[group] = true;
+    session->evidence = !list;
+    STRV_FOREACH (name, names) {
+        enum metric_group group = group_by_id(*name);
+        if (!strcmp(*name, "isolation"))
+            session->evidence = true;
+        else if (group != GROUP_COUNT)
+            session->groups[group] = true;
+        else
+            return error_new(ERROR_INVALID_ARGUMENT,
+                "--only %s: there are isolation, startup, syscalls, cpu, files, network and memory", *name);
+    }
+    return NULL;
+}
+
+static struct error *choose_session(const struct compare_settings *settings, struct session_options *session)
+{
+    *session = (struct session_options){.rounds = settings->full ? ROUNDS_FULL : ROUNDS_QUICK,
+        .file_bytes = settings->full ? FILE_BYTES_FULL : FILE_BYTES_QUICK};
+    if (settings->rounds > ROUNDS_MAX)
+        return error_new(ERROR_INVALID_ARGUMENT, "--rounds is at most %d", ROUNDS_MAX);
+    if (settings->rounds > 0)
+        session->rounds = (unsigned)settings->rounds;
+    return choose_parts(settings->only, session);
+}
+
+static struct error *find_probe(const char *self, char **ret_path)
+{
+    const char *given = getenv("CAISSON_PROBE");
+    const char *slash = strrchr(self, '/');
+    *ret_path =
+        given ? must_copy(given) : must_printf("%.*s/../lib/caisson/probe", (int)(slash - self), self);
+    if (access(*ret_path, X_OK) == 0)
+        return NULL;
+    struct error *error = error_errno(
+        errno, "the probe %s cannot be run; install Caisson as a whole, or set CAISSON_PROBE", *ret_path);
+    free(TAKE_PTR(*ret_path));
+    return error;
+}
+
+/* ---- progress ---- */
+
+struct teller {
+    bool terminal;
+    bool quiet;
+    time_t begun;
+    int told; /* the last tenth */
+};
+
+/* How long it may still take, as far as what was done tells. */
+static char *time_left(const struct teller *teller, double done)
+{
+    double passed = difftime(time(NULL), teller->begun);
+    if (done < 0.05 || passed < 3)
+        return must_copy("");
+    unsigned left = (unsigned)(passed * (1 - done) / done);
+    return must_printf(", %u:%02u left", left / 60, left % 60);
+}
+
+static void tell(void *context, const char *subject, const char *doing, double done)
+{
+    struct teller *teller = context;
+    int tenth = (int)(done * 10);
+    if (teller->quiet || (!teller->terminal && tenth == teller->told))
+        return;
+    teller->told = tenth;
+    _cleanup_free_ char *left = time_left(teller, done);
+    fprintf(stderr, "%s%3.0f%%%s  %s %s%s", teller->terminal ? "\r\033[K" : "", done * 100, left, subject,
+        doing, teller->terminal ? "" : "\n");
+    fflush(stderr);
+}
+
+static void tell_end(const struct teller *teller)
+{
+    if (teller->terminal && !teller->quiet)
+        fputs("\r\033[K", stderr);
+}
+
+/* ---- the report's files ---- */
+
+/* Before anything is measured, so that minutes are not lost for want of a directory. */
+static struct error *prepare_output(const char *directory)
+{
+    if (mkdir(directory, 0755) < 0 && errno != EEXIST)
+        return error_errno(errno, "making the directory %s for the report", directory);
+    _cleanup_free_ char *path = must_printf("%s/compare.json", directory);
+    _cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    return fd < 0 ? error_errno(errno, "the report cannot be written to %s", path) : NULL;
+}
+
+static struct error *write_file(const char *directory, const char *name, const char *text)
+{
+    _cleanup_free_ char *path = must_printf("%s/%s", directory, name);
+    return file_replace(AT_FDCWD, path, text, strlen(text), 0644);
+}
+
+static struct error *write_report(const struct results *results, const char *directory)
+{
+    _cleanup_page_ struct page page = {0};
+    report_write(results, &page);
+    _cleanup_free_ char *json = results_write(results), *markdown = page_markdown(&page),
+                        *html = page_html(&page);
+    TRY(write_file(directory, "compare.json", json));
+    TRY(write_file(directory, "compare.md", markdown));
+    return write_file(directory, "compare.html", html);
+}
+
+/* ---- the verb ---- */
+
+/* The line that makes this report again. */
+static char *own_command(const struct compare_settings *settings)
+{
+    _cleanup_strv_ char **words = NULL;
+    strv_append(&words, "caisson compare");
+    if (settings->full)
+        strv_append(&words, "--full");
+    if (settings->only)
+        strv_append_printf(&words, "--only %s", settings->only);
+    if (settings->runtimes)
+        strv_append_printf(&words, "--runtimes %s", settings->runtimes);
+    if (settings->rounds > 0)
+        strv_append_printf(&words, "--rounds %lld", (long long)settings->rounds);
+    return strv_join(words, " ");
+}
+
+static struct error *measure(const struct compare_settings *settings, struct results **ret_results)
+{
+    struct teller teller = {
+        .terminal = isatty(STDERR_FILENO), .quiet = settings->quiet, .begun = time(NULL), .told = -1};
+    _cleanup_strv_ char **capabilities = NULL, **runtimes = NULL;
+    _cleanup_free_ char *self = NULL, *probe = NULL;
+    TRY(program_self(&self));
+    TRY(find_probe(self, &probe));
+    TRY(capabilities_choose(NULL, NULL, false, &capabilities));
+    _cleanup_json_ json_t *seccomp = seccomp_default(capabilities);
+    if (settings->runtimes)
+        runtimes = strv_split(settings->runtimes, ',');
+    struct compare_options options = {.probe = probe,
+        .caisson = self,
+        .runtimes = runtimes,
+        .seccomp = seccomp,
+        .capabilities = capabilities,
+        .progress = tell,
+        .context = &teller};
+    TRY(choose_session(settings, &options.session));
+    TRY(prepare_output(settings->output));
+    struct error *error = compare(&options, ret_results);
+    tell_end(&teller);
+    TRY(error);
+    (*ret_results)->command = own_command(settings);
+    (*ret_results)->version = must_copy(CAISSON_VERSION);
+    return NULL;
+}
+
+static struct error *read_report(const char *path, struct results **ret_results)
+{
+    _cleanup_free_ char *text = NULL;
+    size_t length;
+    TRY(file_read(AT_FDCWD, path, REPORT_LIMIT, &text, &length));
+    return results_read(path, text, length, ret_results);
+}
+
+static struct error *show_difference(char **arguments)
+{
+    _cleanup_results_ struct results *before = NULL, *after = NULL;
+    _cleanup_page_ struct page page = {0};
+    if (strv_length(arguments) != 2)
+        return error_new(
+            ERROR_INVALID_ARGUMENT, "--diff takes two reports: caisson compare --diff OLD.json NEW.json");
+    TRY(read_report(arguments[0], &before));
+    TRY(read_report(arguments[1], &after));
+    report_difference(before, after, &page);
+    _cleanup_free_ char *text = page_markdown(&page);
+    fputs(text, stdout);
+    return NULL;
+}
 
 static struct error *run_compare(void *context, char **arguments, int *ret_code)
 {
     const struct compare_settings *settings = context;
     _cleanup_results_ struct results *results = NULL;
-    _cleanup_strv_ char **capabilities = NULL;
-    TRY(capabilities_choose(NULL, NULL, false, &capabilities));
-    _cleanup_json_ json_t *seccomp = seccomp_default(capabilities);
-    struct compare_options options = {.probe = getenv("CAISSON_PROBE"), .caisson = "/work/caisson", .runtimes = *arguments ? arguments : NULL, .seccomp = seccomp, .capabilities = capabilities, .session = {.rounds = (unsigned)settings->rounds, .evidence = true, .file_bytes = 16 << 20}};
-    memset(options.session.groups, 1, sizeof(options.session.groups));
-    options.caisson = getenv("CAISSON_SELF");
-    TRY(compare(&options, &results));
-    _cleanup_free_ char *text = results_write(results);
-    puts(text);
     *ret_code = 0;
+    if (settings->diff)
+        return show_difference(arguments);
+    if (*arguments)
+        return error_new(
+            ERROR_INVALID_ARGUMENT, "%s: runtimes are named with --runtimes %s", *arguments, *arguments);
+    TRY(measure(settings, &results));
+    TRY(write_report(results, settings->output));
+    if (settings->evidence)
+        TRY(lab_write(results, settings->evidence));
+    _cleanup_free_ char *summary = report_summary(results);
+    printf("%s\n\n%sThe report: %s/compare.html, compare.md, compare.json\n", summary,
+        results->interrupted ? "Interrupted: what was measured is kept. " : "", settings->output);
+    *ret_code = results->interrupted ? INTERRUPTED_CODE : 0;
     return NULL;
 }
 
-const struct verb verb_compare = {.name = "compare", .options = compare_options, .settings_size = sizeof(struct compare_settings), .maximum = 100, .run = run_compare, .summary = "x", .example = "x"};
+static const struct compare_settings compare_defaults = {.output = "caisson-compare"};
+
+const struct verb verb_compare = {
+    .name = "compare",
+    .arguments = "[OLD.json NEW.json]",
+    .summary = "Measure container runtimes side by side",
+    .details = "Runs the same program under every runtime of this machine, looks at what each isolates, "
+               "measures what "
+               "each costs, and writes a report (Markdown, HTML, JSON).",
+    .example = "caisson compare --only startup,isolation --runtimes runc,caisson",
+    .options = compare_options,
+    .settings_size = sizeof(struct compare_settings),
+    .defaults = &compare_defaults,
+    .maximum = 2,
+    .run = run_compare,
+};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One page that needs nothing else: styles inside, charts as SVG, light or dark as the reader's system says.
  */
-#include "compare/document.h"
+#include "compare/page.h"
 
 #include "base/strv.h"
 
@@ -156,7 +156,7 @@ static void put_block(FILE *out, const struct block *block)
     putc('\n', out);
 }
 
-char *document_html(const struct document *document)
+char *page_html(const struct page *page)
 {
     char *text = NULL;
     size_t size;
@@ -165,14 +165,14 @@ char *document_html(const struct document *document)
         abort(); /* only for want of memory */
     fputs(head, out);
     const char *open = NULL;
-    for (size_t i = 0; i < document->count; i++) {
-        const char *needed = wrapper(&document->blocks[i]);
+    for (size_t i = 0; i < page->count; i++) {
+        const char *needed = wrapper(&page->blocks[i]);
         if (open != needed && open)
             fprintf(out, "</%s>\n", open);
         if (open != needed && needed)
             fprintf(out, "<%s%s>\n", needed, needed[0] == 'd' ? " class=\"charts\"" : "");
         open = needed;
-        put_block(out, &document->blocks[i]);
+        put_block(out, &page->blocks[i]);
     }
     if (open)
         fprintf(out, "</%s>\n", open);

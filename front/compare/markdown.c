@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "compare/document.h"
+#include "compare/page.h"
 
 #include "base/strv.h"
 
@@ -66,16 +66,15 @@ static void put_block(FILE *out, const struct block *block, bool list_ends)
     }
 }
 
-char *document_markdown(const struct document *document)
+char *page_markdown(const struct page *page)
 {
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
     if (!out)
         abort(); /* only for want of memory */
-    for (size_t i = 0; i < document->count; i++)
-        put_block(out, &document->blocks[i],
-            i + 1 == document->count || document->blocks[i + 1].kind != BLOCK_ITEM);
+    for (size_t i = 0; i < page->count; i++)
+        put_block(out, &page->blocks[i], i + 1 == page->count || page->blocks[i + 1].kind != BLOCK_ITEM);
     fclose(out);
     return text;
 }

@@ -16,54 +16,53 @@ static long long machine_number(const struct results *results, const char *key)
     return (long long)json_integer_value(json_object_get(results->machine, key));
 }
 
-static void title(const struct results *results, struct document *document)
+static void title(const struct results *results, struct page *page)
 {
-    document_heading(document, 1, "Container runtimes side by side");
-    document_paragraph(document, "Measured %s on %s, %lld processors, %lld MiB, %s, kernel %s, by: %s",
+    page_heading(page, 1, "Container runtimes side by side");
+    page_paragraph(page, "Measured %s on %s, %lld processors, %lld MiB, %s, kernel %s, by: %s",
         results->started ?: "", machine_text(results, "processor"), machine_number(results, "processors"),
         machine_number(results, "memory_mebibytes"), machine_text(results, "system"),
         machine_text(results, "kernel"), results->command ?: "caisson compare");
     if (results->interrupted)
-        document_paragraph(document, "This run was interrupted: what had been measured by then is here, and "
-                                     "there are fewer samples than "
-                                     "planned.");
+        page_paragraph(page, "This run was interrupted: what had been measured by then is here, and "
+                             "there are fewer samples than "
+                             "planned.");
 }
 
-void report_method(const struct results *results, struct document *document)
+void report_method(const struct results *results, struct page *page)
 {
-    document_heading(document, 2, "How it was measured");
-    document_item(document,
+    page_heading(page, 2, "How it was measured");
+    page_item(page,
         "%lld rounds after one that warms up and is not counted; in each, every runtime does everything "
         "once, in an "
         "order that rotates, so that what else the machine does falls on all alike.",
         (long long)results->rounds);
-    document_item(document, "All run the same program in the same files with the same capabilities and the "
-                            "same seccomp filter; what is "
-                            "not alike is named below its table.");
-    document_item(document, "Intervals cover the true median with 95 %% confidence (order statistics); below "
-                            "six samples they are the "
-                            "smallest and the largest.");
-    document_item(document,
+    page_item(page, "All run the same program in the same files with the same capabilities and the "
+                    "same seccomp filter; what is "
+                    "not alike is named below its table.");
+    page_item(page, "Intervals cover the true median with 95 %% confidence (order statistics); below "
+                    "six samples they are the "
+                    "smallest and the largest.");
+    page_item(page,
         "Cgroups: %s. Load when it began: %.1f. Processor time that the machine's own host took since boot: "
         "%.2f %%.",
         machine_text(results, "cgroups"), json_real_value(json_object_get(results->machine, "load")),
         100 * json_real_value(json_object_get(results->machine, "steal_after")));
-    document_item(
-        document, "Memory is the proportional set size of every process that descends from the runtime's.");
+    page_item(page, "Memory is the proportional set size of every process that descends from the runtime's.");
     for (size_t i = 0; i < results->count; i++)
-        document_item(document, "%s: %s", results->subjects[i]->name,
+        page_item(page, "%s: %s", results->subjects[i]->name,
             results->subjects[i]->version ?: results->subjects[i]->unusable ?: "no version");
-    document_item(document, "Every sample of every table stands in the JSON file beside this report.");
+    page_item(page, "Every sample of every table stands in the JSON file beside this report.");
 }
 
-void report_write(const struct results *results, struct document *ret_document)
+void report_write(const struct results *results, struct page *ret_page)
 {
-    *ret_document = (struct document){0};
-    title(results, ret_document);
-    report_advice(results, ret_document);
-    report_isolation(results, ret_document);
-    report_costs(results, ret_document);
-    report_method(results, ret_document);
+    *ret_page = (struct page){0};
+    title(results, ret_page);
+    report_advice(results, ret_page);
+    report_isolation(results, ret_page);
+    report_costs(results, ret_page);
+    report_method(results, ret_page);
 }
 
 char *report_summary(const struct results *results)
@@ -123,21 +122,20 @@ static size_t compare_subjects(
     return changed;
 }
 
-void report_difference(
-    const struct results *before, const struct results *after, struct document *ret_document)
+void report_difference(const struct results *before, const struct results *after, struct page *ret_page)
 {
-    struct document document = {0};
+    struct page page = {0};
     size_t changed = 0, common = 0;
-    document_heading(&document, 1, "What changed beyond noise");
-    document_paragraph(&document,
+    page_heading(&page, 1, "What changed beyond noise");
+    page_paragraph(&page,
         "From %s to %s. A change counts where the intervals of the two medians do not meet.",
         before->started ?: "before", after->started ?: "after");
     if (!json_equal(
             json_object_get(before->machine, "processor"), json_object_get(after->machine, "processor")) ||
         !json_equal(json_object_get(before->machine, "kernel"), json_object_get(after->machine, "kernel")))
-        document_paragraph(&document, "The two were measured on unlike machines (processor or kernel).");
+        page_paragraph(&page, "The two were measured on unlike machines (processor or kernel).");
     struct block *table =
-        document_table(&document, (char *[]){"runtime", "what", "before", "after", "change", "", NULL});
+        page_table(&page, (char *[]){"runtime", "what", "before", "after", "change", "", NULL});
     for (size_t i = 0; i < after->count; i++) {
         const struct subject_result *old = results_find(before, after->subjects[i]->name);
         if (!old)
@@ -145,6 +143,6 @@ void report_difference(
         common++;
         changed += compare_subjects(old, after->subjects[i], table);
     }
-    document_paragraph(&document, "%zu changes in %zu runtimes that both have.", changed, common);
-    *ret_document = document;
+    page_paragraph(&page, "%zu changes in %zu runtimes that both have.", changed, common);
+    *ret_page = page;
 }

@@ -2,19 +2,18 @@
 /* The report: results put into words, tables and charts. Pure functions of the results. */
 #pragma once
 
-#include "compare/document.h"
+#include "compare/page.h"
 #include "compare/results.h"
 
-void report_write(const struct results *results, struct document *ret_document);
+void report_write(const struct results *results, struct page *ret_page);
 /* What a terminal shows at the end: a few lines, owned by the caller. */
 char *report_summary(const struct results *results);
 /* What changed from one report to another beyond their noise. */
-void report_difference(
-    const struct results *before, const struct results *after, struct document *ret_document);
+void report_difference(const struct results *before, const struct results *after, struct page *ret_page);
 
 /* ---- parts, one file each ---- */
 
-void report_advice(const struct results *results, struct document *document);
-void report_isolation(const struct results *results, struct document *document);
-void report_costs(const struct results *results, struct document *document);
-void report_method(const struct results *results, struct document *document);
+void report_advice(const struct results *results, struct page *page);
+void report_isolation(const struct results *results, struct page *page);
+void report_costs(const struct results *results, struct page *page);
+void report_method(const struct results *results, struct page *page);

@@ -4,17 +4,17 @@
 #include "base/strv.h"
 #include "compare/rules.h"
 
-static void answers(const struct results *results, struct document *document)
+static void answers(const struct results *results, struct page *page)
 {
-    document_heading(document, 2, "The answer");
+    page_heading(page, 2, "The answer");
     for (size_t i = 0; i < results->count; i++) {
         _cleanup_free_ char *answer = subject_answer(results, results->subjects[i]);
-        document_item(document, "%s: %s.", results->subjects[i]->name, answer);
+        page_item(page, "%s: %s.", results->subjects[i]->name, answer);
     }
     for (size_t i = 0; i < results->count; i++) {
         _cleanup_free_ char *contradiction = subject_contradiction(results, results->subjects[i]);
         if (contradiction)
-            document_paragraph(document, "Beware of %s: %s.", results->subjects[i]->name, contradiction);
+            page_paragraph(page, "Beware of %s: %s.", results->subjects[i]->name, contradiction);
     }
 }
 
@@ -32,11 +32,11 @@ static char *price(const struct verdict *verdict, const struct workload *workloa
                : must_copy(sum);
 }
 
-static void decisions(const struct results *results, struct document *document)
+static void decisions(const struct results *results, struct page *page)
 {
-    document_heading(document, 2, "Which one for what");
-    struct block *table = document_table(
-        document, (char *[]){"for", "wall at least", "choose", "or", "what it costs", "the rule", NULL});
+    page_heading(page, 2, "Which one for what");
+    struct block *table = page_table(
+        page, (char *[]){"for", "wall at least", "choose", "or", "what it costs", "the rule", NULL});
     for (size_t i = 0; i < WORKLOADS; i++) {
         const struct workload *workload = &workloads[i];
         struct verdict verdict = workload_verdict(results, workload);
@@ -51,8 +51,8 @@ static void decisions(const struct results *results, struct document *document)
     }
 }
 
-void report_advice(const struct results *results, struct document *document)
+void report_advice(const struct results *results, struct page *page)
 {
-    answers(results, document);
-    decisions(results, document);
+    answers(results, page);
+    decisions(results, page);
 }

@@ -27,14 +27,14 @@ static char *cell(const struct series *series)
                             : must_copy(range);
 }
 
-static void group_table(const struct results *results, enum metric_group group, struct document *document)
+static void group_table(const struct results *results, enum metric_group group, struct page *page)
 {
     char **header = NULL;
     strv_append(&header, "median (95 % interval)");
     for (size_t i = 0; i < results->count; i++)
         if (ran(results->subjects[i]))
             strv_append(&header, results->subjects[i]->name);
-    struct block *table = document_table(document, header);
+    struct block *table = page_table(page, header);
     strv_free(header);
     for (enum metric metric = 0; metric < METRIC_COUNT; metric++) {
         if (metrics[metric].group != group || !results_have(results, metric))
@@ -48,13 +48,13 @@ static void group_table(const struct results *results, enum metric_group group, 
     }
 }
 
-static void group_charts(const struct results *results, enum metric_group group, struct document *document)
+static void group_charts(const struct results *results, enum metric_group group, struct page *page)
 {
     for (enum metric metric = 0; metric < METRIC_COUNT; metric++) {
         if (metrics[metric].group != group || !results_have(results, metric))
             continue;
-        struct block *chart = document_chart(
-            document, metrics[metric].title, metrics[metric].unit, metrics[metric].higher_is_better);
+        struct block *chart =
+            page_chart(page, metrics[metric].title, metrics[metric].unit, metrics[metric].higher_is_better);
         for (size_t i = 0; i < results->count; i++) {
             struct summary summary = series_summary(&results->subjects[i]->series[metric]);
             if (summary.count > 0)
@@ -64,12 +64,12 @@ static void group_charts(const struct results *results, enum metric_group group,
 }
 
 /* The tails, which medians hide: of the whole start only, where people feel them. */
-static void tails(const struct results *results, struct document *document)
+static void tails(const struct results *results, struct page *page)
 {
     if (!results_have(results, METRIC_RUN))
         return;
-    struct block *table = document_table(
-        document, (char *[]){"start to exit, ms", "n", "median", "p95", "p99", "worst", "failed", NULL});
+    struct block *table = page_table(
+        page, (char *[]){"start to exit, ms", "n", "median", "p95", "p99", "worst", "failed", NULL});
     for (size_t i = 0; i < results->count; i++) {
         const struct series *series = &results->subjects[i]->series[METRIC_RUN];
         struct summary summary = series_summary(series);
@@ -87,7 +87,7 @@ static void tails(const struct results *results, struct document *document)
 }
 
 /* What makes figures of one row unlike each other, each said once. */
-static void notes(const struct results *results, enum metric_group group, struct document *document)
+static void notes(const struct results *results, enum metric_group group, struct page *page)
 {
     for (size_t i = 0; i < results->count; i++) {
         const struct subject_result *subject = results->subjects[i];
@@ -97,11 +97,10 @@ static void notes(const struct results *results, enum metric_group group, struct
             if (metrics[metric].group != group || !results_have(results, metric) || subject->unusable)
                 continue;
             if (series->note && strcmp(series->note, last) != 0)
-                document_item(document, "%s, %s: %s", subject->name, metrics[metric].title, series->note);
+                page_item(page, "%s, %s: %s", subject->name, metrics[metric].title, series->note);
             last = series->note ?: "";
             if (series->failure)
-                document_item(
-                    document, "%s, %s failed: %s", subject->name, metrics[metric].title, series->failure);
+                page_item(page, "%s, %s failed: %s", subject->name, metrics[metric].title, series->failure);
         }
     }
 }
@@ -114,18 +113,18 @@ static bool group_have(const struct results *results, enum metric_group group)
     return false;
 }
 
-void report_costs(const struct results *results, struct document *document)
+void report_costs(const struct results *results, struct page *page)
 {
-    document_heading(document, 2, "What it costs");
+    page_heading(page, 2, "What it costs");
     for (enum metric_group group = 0; group < GROUP_COUNT; group++) {
         if (!group_have(results, group))
             continue;
-        document_heading(document, 3, "%s", groups[group].title);
-        document_paragraph(document, "%s", groups[group].how);
-        group_table(results, group, document);
-        group_charts(results, group, document);
+        page_heading(page, 3, "%s", groups[group].title);
+        page_paragraph(page, "%s", groups[group].how);
+        group_table(results, group, page);
+        group_charts(results, group, page);
         if (group == GROUP_STARTUP)
-            tails(results, document);
-        notes(results, group, document);
+            tails(results, page);
+        notes(results, group, page);
     }
 }

@@ -62,10 +62,10 @@ static char *value_text(const json_t *value, int how)
     return must_copy("-");
 }
 
-static void evidence_table(const struct results *results, struct document *document)
+static void evidence_table(const struct results *results, struct page *page)
 {
     _cleanup_strv_ char **header = header_of(results, "seen from inside");
-    struct block *table = document_table(document, header);
+    struct block *table = page_table(page, header);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         char **row = NULL;
         strv_append(&row, rows[i].title);
@@ -78,7 +78,7 @@ static void evidence_table(const struct results *results, struct document *docum
 }
 
 /* The attempts are those of the first that was seen: all were asked the same. */
-static void reach_table(const struct results *results, struct document *document)
+static void reach_table(const struct results *results, struct page *page)
 {
     const json_t *attempts = NULL;
     for (size_t i = 0; i < results->count && !attempts; i++)
@@ -86,7 +86,7 @@ static void reach_table(const struct results *results, struct document *document
     if (!attempts)
         return;
     _cleanup_strv_ char **header = header_of(results, "can it reach");
-    struct block *table = document_table(document, header);
+    struct block *table = page_table(page, header);
     const char *name;
     json_t *unused;
     json_object_foreach ((json_t *)(uintptr_t)attempts, name, unused) {
@@ -104,10 +104,10 @@ static void reach_table(const struct results *results, struct document *document
 
 /* ---- the drill ---- */
 
-static void calls_table(const struct results *results, struct document *document)
+static void calls_table(const struct results *results, struct page *page)
 {
-    struct block *table = document_table(
-        document, (char *[]){"system calls", "answered", "no such call", "refused", "killed", "tried", NULL});
+    struct block *table = page_table(
+        page, (char *[]){"system calls", "answered", "no such call", "refused", "killed", "tried", NULL});
     for (size_t i = 0; i < results->count; i++) {
         const struct subject_result *subject = results->subjects[i];
         char **row = NULL;
@@ -147,7 +147,7 @@ static const struct subject_result *reference(const struct results *results)
     return NULL;
 }
 
-static void calls_differences(const struct results *results, struct document *document)
+static void calls_differences(const struct results *results, struct page *page)
 {
     const struct subject_result *usual = reference(results);
     for (size_t i = 0; usual && i < results->count; i++) {
@@ -155,22 +155,20 @@ static void calls_differences(const struct results *results, struct document *do
         if (subject == usual || !subject->calls)
             continue;
         _cleanup_free_ char *more = names_between(subject, usual), *less = names_between(usual, subject);
-        document_item(
-            document, "answered by %s and not by %s: %s", subject->name, usual->name, more ?: "none");
-        document_item(
-            document, "answered by %s and not by %s: %s", usual->name, subject->name, less ?: "none");
+        page_item(page, "answered by %s and not by %s: %s", subject->name, usual->name, more ?: "none");
+        page_item(page, "answered by %s and not by %s: %s", usual->name, subject->name, less ?: "none");
     }
 }
 
-void report_isolation(const struct results *results, struct document *document)
+void report_isolation(const struct results *results, struct page *page)
 {
     bool seen = false;
     for (size_t i = 0; i < results->count; i++)
         seen |= is_seen(results->subjects[i]);
     if (!seen)
         return;
-    document_heading(document, 2, "What separates them");
-    struct block *table = document_table(document, (char *[]){"runtime", "wall", "what it is", NULL});
+    page_heading(page, 2, "What separates them");
+    struct block *table = page_table(page, (char *[]){"runtime", "wall", "what it is", NULL});
     for (size_t i = 0; i < results->count; i++) {
         char **row = NULL;
         strv_append(&row, results->subjects[i]->name);
@@ -178,14 +176,14 @@ void report_isolation(const struct results *results, struct document *document)
         strv_append(&row, results->subjects[i]->description ?: "");
         table_row(table, row);
     }
-    evidence_table(results, document);
-    reach_table(results, document);
-    document_heading(document, 3, "The hardening drill");
-    document_paragraph(document, "Every system call number was tried with arguments that the kernel refuses. "
-                                 "A call that is answered is code "
-                                 "that an attacker can talk to: of the host's kernel where the kernel is "
-                                 "shared, of a kernel that is thrown "
-                                 "away with the container where it is not.");
-    calls_table(results, document);
-    calls_differences(results, document);
+    evidence_table(results, page);
+    reach_table(results, page);
+    page_heading(page, 3, "The hardening drill");
+    page_paragraph(page, "Every system call number was tried with arguments that the kernel refuses. "
+                         "A call that is answered is code "
+                         "that an attacker can talk to: of the host's kernel where the kernel is "
+                         "shared, of a kernel that is thrown "
+                         "away with the container where it is not.");
+    calls_table(results, page);
+    calls_differences(results, page);
 }

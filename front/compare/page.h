@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A report before it has a form: blocks of plain text, tables and charts. Renderers turn the same document
+ * A report before it has a form: blocks of plain text, tables and charts. Renderers turn the same page
  * into Markdown and into HTML, so the two say the same.
  */
 #pragma once
@@ -32,30 +32,28 @@ struct block {
     bool higher_is_better;
 };
 
-struct document {
+struct page {
     struct block *blocks;
     size_t count;
 };
 
-void document_heading(struct document *document, unsigned level, const char *format, ...)
+void page_heading(struct page *page, unsigned level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void document_paragraph(struct document *document, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void page_paragraph(struct page *page, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* An item of a list; items in a row make one list. */
-void document_item(struct document *document, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The header is copied. The pointers that these return live until the next call on the document. */
-struct block *document_table(struct document *document, char *const *header);
+void page_item(struct page *page, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The header is copied. The pointers that these return live until the next call on the page. */
+struct block *page_table(struct page *page, char *const *header);
 void table_row(struct block *table, char **row_taken);
-struct block *document_chart(
-    struct document *document, const char *title, const char *unit, bool higher_is_better);
+struct block *page_chart(struct page *page, const char *title, const char *unit, bool higher_is_better);
 void chart_bar(struct block *chart, const char *label, double value, double low, double high);
 
-void document_clear(struct document *document);
-#define _cleanup_document_ __attribute__((cleanup(document_clear)))
+void page_clear(struct page *page);
+#define _cleanup_page_ __attribute__((cleanup(page_clear)))
 
 /* Texts owned by the caller. The HTML is whole and needs nothing from anywhere else. */
-char *document_markdown(const struct document *document);
-char *document_html(const struct document *document);
+char *page_markdown(const struct page *page);
+char *page_html(const struct page *page);
 
 /* Three significant digits, and no more than people read: "626", "18.2", "0.21", "1.2 M". */
 char *number_text(double value);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "compare/document.h"
+#include "compare/page.h"
 
 #include "base/strv.h"
 
@@ -7,43 +7,43 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-static struct block *add(struct document *document, enum block_kind kind)
+static struct block *add(struct page *page, enum block_kind kind)
 {
-    document->blocks = must_resize(document->blocks, document->count + 1, sizeof(*document->blocks));
-    struct block *block = &document->blocks[document->count++];
+    page->blocks = must_resize(page->blocks, page->count + 1, sizeof(*page->blocks));
+    struct block *block = &page->blocks[page->count++];
     *block = (struct block){.kind = kind};
     return block;
 }
 
-void document_heading(struct document *document, unsigned level, const char *format, ...)
+void page_heading(struct page *page, unsigned level, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    struct block *block = add(document, BLOCK_HEADING);
+    struct block *block = add(page, BLOCK_HEADING);
     block->level = level;
     block->text = must_vprintf(format, arguments);
     va_end(arguments);
 }
 
-void document_paragraph(struct document *document, const char *format, ...)
+void page_paragraph(struct page *page, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    add(document, BLOCK_PARAGRAPH)->text = must_vprintf(format, arguments);
+    add(page, BLOCK_PARAGRAPH)->text = must_vprintf(format, arguments);
     va_end(arguments);
 }
 
-void document_item(struct document *document, const char *format, ...)
+void page_item(struct page *page, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    add(document, BLOCK_ITEM)->text = must_vprintf(format, arguments);
+    add(page, BLOCK_ITEM)->text = must_vprintf(format, arguments);
     va_end(arguments);
 }
 
-struct block *document_table(struct document *document, char *const *header)
+struct block *page_table(struct page *page, char *const *header)
 {
-    struct block *table = add(document, BLOCK_TABLE);
+    struct block *table = add(page, BLOCK_TABLE);
     table_row(table, strv_copy(header));
     return table;
 }
@@ -54,10 +54,9 @@ void table_row(struct block *table, char **row_taken)
     table->rows[table->row_count++] = row_taken;
 }
 
-struct block *document_chart(
-    struct document *document, const char *title, const char *unit, bool higher_is_better)
+struct block *page_chart(struct page *page, const char *title, const char *unit, bool higher_is_better)
 {
-    struct block *chart = add(document, BLOCK_CHART);
+    struct block *chart = add(page, BLOCK_CHART);
     chart->text = must_copy(title);
     chart->unit = must_copy(unit);
     chart->higher_is_better = higher_is_better;
@@ -71,10 +70,10 @@ void chart_bar(struct block *chart, const char *label, double value, double low,
         (struct bar){.label = must_copy(label), .value = value, .low = low, .high = high};
 }
 
-void document_clear(struct document *document)
+void page_clear(struct page *page)
 {
-    for (size_t i = 0; i < document->count; i++) {
-        struct block *block = &document->blocks[i];
+    for (size_t i = 0; i < page->count; i++) {
+        struct block *block = &page->blocks[i];
         free(block->text);
         free(block->unit);
         for (size_t row = 0; row < block->row_count; row++)
@@ -84,8 +83,8 @@ void document_clear(struct document *document)
             free(block->bars[bar].label);
         free(block->bars);
     }
-    free(document->blocks);
-    *document = (struct document){0};
+    free(page->blocks);
+    *page = (struct page){0};
 }
 
 char *number_text(double value)
