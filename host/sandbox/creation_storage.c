@@ -128,9 +128,26 @@ static struct storage_source *list_rootfs(const struct creation *creation)
     return sources;
 }
 
+/* Docker mounts the root file system itself, hands no mounts over, and says in config.json where it is. */
+static void take_root_of_configuration(struct creation *creation)
+{
+    const Grpc__Root *root = creation->spec->root;
+    if (creation->rootfs_count > 0 || !root || !*root->path)
+        return;
+    const char **options = must_alloc_array(1, sizeof(*options));
+    options[0] = must_copy("rbind");
+    creation->rootfs = must_resize(creation->rootfs, 1, sizeof(*creation->rootfs));
+    creation->rootfs[creation->rootfs_count++] = (struct sandbox_mount){.type = must_copy("bind"),
+        .source = *root->path == '/' ? must_copy(root->path)
+                                     : must_printf("%s/%s", creation->container->bundle, root->path),
+        .options = options,
+        .option_count = 1};
+}
+
 void creation_add_storage(struct creation *creation)
 {
     struct sandbox *sandbox = creation->sandbox;
+    take_root_of_configuration(creation);
     _cleanup_free_ struct storage_source *rootfs = list_rootfs(creation);
     struct container_storage_config config = {.container = creation->container->id,
         .rootfs = rootfs,
