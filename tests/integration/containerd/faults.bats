@@ -13,7 +13,7 @@ setup() {
 start() {
 	local id=$1
 	shift
-	ctr run --runtime "$TEST_RUNTIME" "$@" "$image" "$id" sh -c 'echo up; sleep 1000' >"$BATS_TEST_TMPDIR/$id" 2>&1 3>&- &
+	"$CONTAINERD/ctr" run --runtime "$TEST_RUNTIME" "$@" "$image" "$id" sh -c 'echo up; sleep 1000' >"$BATS_TEST_TMPDIR/$id" 2>&1 3>&- &
 	front=$!
 	wait_for_line "$BATS_TEST_TMPDIR/$id" ^up
 }
@@ -110,7 +110,7 @@ is_told() {
 @test "a container that floods its output while nobody reads" {
 	mkfifo "$BATS_TEST_TMPDIR/fifo"
 	exec {held}<>"$BATS_TEST_TMPDIR/fifo"
-	ctr run --runtime "$TEST_RUNTIME" "$image" flood sh -c 'cat /dev/zero' >"$BATS_TEST_TMPDIR/fifo" 2>/dev/null 3>&- &
+	"$CONTAINERD/ctr" run --runtime "$TEST_RUNTIME" "$image" flood sh -c 'cat /dev/zero' >"$BATS_TEST_TMPDIR/fifo" 2>/dev/null 3>&- &
 	front=$!
 	timeout 20 bash -c 'until ctr tasks ls | grep -q "^flood .*RUNNING"; do :; done'
 	run ctr tasks exec --exec-id beside flood echo "not stuck"

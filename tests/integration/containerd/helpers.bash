@@ -17,6 +17,8 @@ NERDCTL=${NERDCTL:-}
 CRICTL=${CRICTL:-}
 export TEST_RUNTIME
 export PATH="$CONTAINERD:$CAISSON_DIST/bin${NERDCTL:+:$NERDCTL}${CRICTL:+:$CRICTL}:$PATH"
+# What hangs must not hold the suite: write_deadlines put ctr, nerdctl and crictl with a deadline there.
+[ -z "${INSTANCE:-}" ] || PATH=$INSTANCE/bin:$PATH
 
 # Processes that only a container or its start may have brought.
 container_processes='containerd-shim-|qemu-system-|virtiofsd|nerdctl|caisson'
@@ -88,6 +90,17 @@ write_configuration() {
 	done
 }
 
+# For the tests of this file, whose processes read this file again.
+write_deadlines() {
+	local name real
+	mkdir "$INSTANCE/bin"
+	for name in ctr nerdctl crictl; do
+		real=$(command -v "$name") || continue
+		printf '#!/bin/sh\nexec timeout --foreground -s KILL "${DEADLINE:-60}" %s "$@"\n' "$real" >"$INSTANCE/bin/$name"
+		chmod +x "$INSTANCE/bin/$name"
+	done
+}
+
 # A bridge for pods, beside the one that nerdctl makes for itself.
 write_network() {
 	mkdir -p "$INSTANCE/cni"
@@ -119,6 +132,7 @@ start_containerd() {
 		NERDCTL_TOML TEST_RUNTIME_NAME
 	write_configuration
 	write_network
+	write_deadlines
 	cat >"$NERDCTL_TOML" <<-END
 		address = "$CONTAINERD_ADDRESS"
 		data_root = "$INSTANCE/nerdctl"
