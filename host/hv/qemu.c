@@ -486,11 +486,12 @@ static struct error *create_kvm(struct event_base *base, const struct hv_config 
 /* The two differ in the accelerator that `create` asks for, and in nothing else. */
 #define QEMU_OPS(its_name, its_create)                                                                      \
     {                                                                                                       \
-        .name = its_name, .capabilities = HV_PAUSE | HV_SHARE | HV_USER_NETWORK | HV_ATTACH_DISK | HV_GROW, \
-        .create = its_create, .start = qemu_start, .pause = qemu_pause, .resume = qemu_resume,              \
-        .attach_disk = qemu_attach_disk, .detach_disk = qemu_detach_disk, .memory_address = memory_address, \
-        .connect = qemu_connect, .stop = qemu_stop, .process = qemu_process, .timings = qemu_timings,       \
-        .console = qemu_console, .destroy = qemu_destroy,                                                   \
+        .name = its_name,                                                                                   \
+        .capabilities = HV_PAUSE | HV_SHARE | HV_USER_NETWORK | HV_ATTACH_DISK | HV_GROW | HV_TAP,          \
+        .room = qemu_room, .create = its_create, .start = qemu_start, .pause = qemu_pause,                  \
+        .resume = qemu_resume, .attach_disk = qemu_attach_disk, .detach_disk = qemu_detach_disk,            \
+        .memory_address = memory_address, .connect = qemu_connect, .stop = qemu_stop,                       \
+        .process = qemu_process, .timings = qemu_timings, .console = qemu_console, .destroy = qemu_destroy, \
     }
 
 const struct hv_ops qemu_tcg_ops = QEMU_OPS("qemu-tcg", create_tcg);

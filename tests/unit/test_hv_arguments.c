@@ -118,7 +118,8 @@ static void test_taps(void **state)
     config.disk_count = 1;
     size_t room = qemu_room(&config);
     config.network = (struct hv_network){.nics = nics, .nic_count = 2};
-    assert_int_equal(qemu_room(&config), room - 2);
+    assert_int_equal(hv_room(hv_by_name("qemu-tcg"), &config), room - 2);
+    assert_true(hv_by_name("qemu-tcg")->capabilities & HV_TAP);
     assert_null(qemu_check_config(&config));
     _cleanup_strv_ char **line = qemu_arguments(&config, &emulated);
     assert_true(strv_contains(line, "tap,id=tap0,fd=7,vhost=off"));
