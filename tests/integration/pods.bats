@@ -4,7 +4,7 @@
 # Pods, as containerd's CRI asks for them: one shim, several containers, driven through the Task service.
 load helpers
 
-: "${SHIM_CLIENT:=$CAISSON_DIST/../gcc/tests/integration/shim-client}"
+: "${SHIM_CLIENT:?set it to BUILD/tests/integration/shim-client}"
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return
@@ -70,7 +70,7 @@ exec_in() {
 
 pod_up() {
 	mkdir -p shm
-	bundle pod sandbox '["sleep", "100000"]' "$own" "${1:-}"
+	bundle pod sandbox '["sleep", "100000"]' "$own" ""
 	SHIM_SOCKET=$(cd pod && containerd-shim-caisson-v2 -namespace k8s.io -address /nowhere.sock -id pod start)
 	create pod
 	shim start pod
