@@ -31,6 +31,24 @@ struct error *net_namespace_open(const char *path, int *ret_namespace)
     return NULL;
 }
 
+char *net_namespace_note(int namespace, const char *path)
+{
+    struct stat status = {0};
+    (void)fstat(namespace, &status);
+    return must_printf("%ju:%ju %s", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino, path);
+}
+
+struct error *net_namespace_reopen(const char *note, int *ret_namespace)
+{
+    const char *space = strchr(note, ' ');
+    if (!space)
+        return error_new(ERROR_INVALID_ARGUMENT, "\"%.80s\" is no note of a network namespace", note);
+    _cleanup_fd_ int fd = open(space + 1, O_RDONLY | O_CLOEXEC);
+    _cleanup_free_ char *now = fd >= 0 ? net_namespace_note(fd, space + 1) : must_copy("");
+    *ret_namespace = strcmp(now, note) == 0 ? TAKE_FD(fd) : -1;
+    return NULL;
+}
+
 /* ---- a moment inside ---- */
 
 typedef struct error *inside(void *context);

@@ -20,6 +20,11 @@ struct net_tap {
 /* Opens /run/netns/NAME, /proc/PID/ns/net or the like. FAILED_PRECONDITION for the namespace of this process
    or of the host's init: what is done to a container's network must not be done to the host's. */
 struct error *net_namespace_open(const char *path, int *ret_namespace);
+/* Text that names an open namespace for good: the path, and its identity, for paths are used again. Owned by
+   the caller. */
+char *net_namespace_note(int namespace, const char *path);
+/* Opens the namespace of a note; *ret_namespace is -1 where it is not there any more. */
+struct error *net_namespace_reopen(const char *note, int *ret_namespace);
 /* A routing socket in the namespace (see netlink_open). */
 struct error *net_namespace_socket(int namespace, int *ret_fd);
 /* So many tap devices in the namespace, named PREFIX0, PREFIX1, ... as far as these names are free; down.

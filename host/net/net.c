@@ -7,7 +7,6 @@
 #include <linux/if_link.h>
 #include <linux/in6.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #define TAP_PREFIX "caisson"
 /* Free while no machine is in the namespace: all taps of one go together. */
@@ -26,6 +25,7 @@ struct card {
 
 struct net {
     int socket; /* routing socket in the namespace */
+    char *note;
     struct net_scan *scan;
     struct net_tap *taps; /* NULL once released */
     struct card *cards;
@@ -102,6 +102,7 @@ static struct error *set_up(struct net *net, const char *path)
 {
     _cleanup_fd_ int namespace = -1;
     TRY(net_namespace_open(path, &namespace));
+    net->note = net_namespace_note(namespace, path);
     TRY(net_namespace_socket(namespace, &net->socket));
     TRY(net_scan_new(net->socket, &net->scan));
     TRY(make_cards(net, namespace));
@@ -143,6 +144,7 @@ void net_free(struct net *net)
     net_taps_free(net->taps, net->count);
     net_scan_free(net->scan);
     close_fd(net->socket);
+    free(net->note);
     free(net->cards);
     free(net->nics);
     free(net);
@@ -237,21 +239,19 @@ struct error *net_rescan(struct net *net, size_t *ret_came)
 
 /* ---- after a supervisor that was killed ---- */
 
-struct error *net_sweep(const char *namespace_path)
+char *net_note(const struct net *net)
+{
+    return must_copy(net->note);
+}
+
+struct error *net_sweep(const char *note)
 {
     _cleanup_fd_ int namespace = -1, socket = -1;
     _cleanup_net_scan_ struct net_scan *scan = NULL;
-    struct error *error = net_namespace_open(namespace_path, &namespace);
-    if (error_code(error) == ERROR_NOT_FOUND) {
-        error_free(error);
+    TRY(net_namespace_reopen(note, &namespace));
+    if (namespace < 0)
         return NULL;
-    }
-    if (error)
-        return error;
     TRY(net_namespace_socket(namespace, &socket));
-    struct ifreq first = {.ifr_name = FIRST_TAP};
-    if (ioctl(socket, SIOCGIFINDEX, &first) == 0)
-        return NULL; /* a machine lives in it */
     TRY(net_scan_new(socket, &scan));
     for (size_t i = 0; i < scan->interface_count; i++)
         net_redirect_end(socket, scan->interfaces[i].index);

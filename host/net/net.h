@@ -11,8 +11,9 @@
  * for interfaces that come before the container starts (Docker from version 26 on).
  *
  * Everything made in the namespace is gone after net_free: the taps live as long as a descriptor of them,
- * here or in the hypervisor, which therefore ends first; the redirections are taken away. net_sweep does that
- * for a supervisor that was killed. The calls ask the kernel and do not wait for anybody else.
+ * here or in the hypervisor, which therefore ends first; the redirections are taken away. For a supervisor
+ * that was killed, net_sweep does that with the note that it kept. The calls ask the kernel and do not wait
+ * for anybody else.
  */
 #pragma once
 
@@ -54,6 +55,8 @@ const uint8_t *net_card_of(const struct net *net, int index);
  */
 struct error *net_rescan(struct net *net, size_t *ret_came);
 
-/* Takes away the redirections to taps of this module's that no machine has any more. For what a killed
-   supervisor left behind; a namespace that is gone is fine. */
-struct error *net_sweep(const char *namespace_path);
+/* Which namespace it is, as text for net_sweep; owned by the caller. */
+char *net_note(const struct net *net);
+/* Takes away the redirections in the namespace of the note, whose supervisor was killed and whose machine is
+   ending. A namespace that is gone, or a path where there is another one now, is fine. */
+struct error *net_sweep(const char *note);

@@ -2,6 +2,10 @@
 #include "sandbox/creation.h"
 #include "sandbox/network.h"
 
+#include "base/fd.h"
+
+#include <fcntl.h>
+
 /* ---- QEMU's user network ---- */
 
 /* The addresses of QEMU's user network: see struct hv_network. */
@@ -53,14 +57,29 @@ static void set_address(struct creation *creation)
 
 /* ---- a network namespace ---- */
 
+/* The configuration's, or a new one, which the container's stand-in has; NULL for neither. */
+static char *find_namespace(const struct creation *creation)
+{
+    const char *path = network_namespace(creation->spec);
+    if (creation->sandbox->settings->network != HV_NETWORK_NONE)
+        return NULL;
+    return path ? must_copy(path) : creation_stand_in_network(creation);
+}
+
+/* For the shim's `delete`, should this one be killed. */
+static struct error *leave_note(const struct sandbox *sandbox)
+{
+    _cleanup_free_ char *path = must_printf("%s/" NETWORK_NOTE, sandbox->options.directory);
+    _cleanup_free_ char *note = net_note(sandbox->net);
+    return file_write_text(AT_FDCWD, path, note);
+}
+
 void creation_scan_network(struct creation *creation)
 {
-    struct sandbox *sandbox = creation->sandbox;
-    _cleanup_free_ char *stand_in = creation_stand_in_network(creation);
-    const char *path = stand_in ? stand_in : network_namespace(creation->spec);
-    struct error *error = NULL;
-    if (path && sandbox->settings->network == HV_NETWORK_NONE)
-        error = net_new(path, &sandbox->net);
+    _cleanup_free_ char *path = find_namespace(creation);
+    struct error *error = path ? net_new(path, &creation->sandbox->net) : NULL;
+    if (path && !error)
+        error = leave_note(creation->sandbox);
     creation_step_done(creation, error);
 }
 

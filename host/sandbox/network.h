@@ -10,6 +10,9 @@
 #include "sandbox/agent.h"
 #include "sandbox/sandbox.h"
 
+/* A file of the sandbox's directory: see net_sweep. */
+#define NETWORK_NOTE "network"
+
 /* The path of the configuration's network namespace; NULL where it has none or a new one. */
 const char *network_namespace(const Grpc__Spec *spec);
 

@@ -10,7 +10,10 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "proto/task.pb-c.h"
+#include "sandbox/network.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <time.h>
@@ -31,6 +34,15 @@ static struct error *unmount_rootfs(const char *bundle)
     return error_new(ERROR_INTERNAL, "%s stays mounted", path);
 }
 
+/* What the machine's network left in a namespace that may outlive it. */
+static void sweep_network(const struct places *places)
+{
+    _cleanup_free_ char *path = must_printf("%s/" NETWORK_NOTE, places->sandbox), *note = NULL;
+    error_free(file_read(AT_FDCWD, path, PATH_MAX + 64, &note, NULL));
+    if (note)
+        error_free(net_sweep(note));
+}
+
 /* A container that shares another one's sandbox leaves that alone. */
 static struct error *remove_sandbox(const struct shim_options *options, const char *bundle)
 {
@@ -40,6 +52,7 @@ static struct error *remove_sandbox(const struct shim_options *options, const ch
         return NULL;
     TRY(places_find(options->address, options->namespace, sandbox_id, &places));
     TRY(instance_kill(places));
+    sweep_network(places);
     return instance_remove(places);
 }
 
