@@ -223,7 +223,8 @@ const struct verb verb_setup = {
     .arguments = "containerd",
     .summary = "Add the runtimes to containerd's configuration",
     .details = "Shows the change and asks before it is made. --undo gives back the file as it was.",
-    .example = "sudo caisson setup containerd\n"
+    .example = "caisson setup containerd --dry-run\n"
+               "sudo caisson setup containerd\n"
                "sudo caisson setup containerd --undo",
     .options = setup_options,
     .settings_size = sizeof(struct setup_settings),
