@@ -133,8 +133,10 @@ static void finish_deletions(struct sandbox *sandbox)
 static void machine_is_gone(struct sandbox *sandbox)
 {
     sandbox_release_machine(sandbox);
-    if (sandbox->state == SANDBOX_STOPPING)
+    if (sandbox->state == SANDBOX_STOPPING) {
         sandbox_set_state(sandbox, SANDBOX_STOPPED);
+        sandbox->observer->stopped(sandbox->context);
+    }
     finish_deletions(sandbox);
     check_shutdown(sandbox);
 }

@@ -43,6 +43,8 @@ struct sandbox_observer {
     /* In containerd's order: created, started, exited, deleted; the exit of a container's first process after
        those of its execs. Told before the call that caused it is answered. */
     void (*happened)(void *context, enum sandbox_event event, const struct process *process);
+    /* The machine of a sandbox that ran is gone; the exits of its processes may be told later. */
+    void (*stopped)(void *context);
     /* A sentence for the log: of something that went wrong and that no call can answer for, or just of what
        was done. */
     void (*remarked)(void *context, bool wrong, const char *sentence);

@@ -5,16 +5,15 @@
 
 #include <string.h>
 
-/* The name behind the last slash: "type.googleapis.com/runtimeoptions.v1.Options", or the name alone. */
-static const char *type_name(const char *url)
+bool runtime_options_is_type(const Google__Protobuf__Any *any, const char *name)
 {
-    const char *slash = strrchr(url, '/');
-    return slash ? slash + 1 : url;
+    const char *slash = strrchr(any->type_url, '/');
+    return strcmp(slash ? slash + 1 : any->type_url, name) == 0;
 }
 
 struct error *runtime_options_config_path(const Google__Protobuf__Any *any, char **ret_config_path)
 {
-    if (!any || strcmp(type_name(any->type_url), runtimeoptions__v1__options__descriptor.name) != 0)
+    if (!any || !runtime_options_is_type(any, runtimeoptions__v1__options__descriptor.name))
         return NULL;
     Runtimeoptions__V1__Options *options =
         runtimeoptions__v1__options__unpack(NULL, any->value.len, any->value.data);

@@ -10,6 +10,11 @@
 #include "base/error.h"
 #include "proto/google.pb-c.h"
 
+#include <stdbool.h>
+
+/* Whether it holds a message of this full name; with or without a prefix, as in "type.googleapis.com/NAME".
+ */
+bool runtime_options_is_type(const Google__Protobuf__Any *any, const char *name);
 /* any: NULL for none. ret_config_path: ConfigPath, the caller's; NULL where there is none. INVALID_ARGUMENT
    when the message cannot be read. */
 struct error *runtime_options_config_path(const Google__Protobuf__Any *any, char **ret_config_path);

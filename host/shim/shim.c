@@ -14,12 +14,20 @@ static void happened(void *context, enum sandbox_event event, const struct proce
     events_publish(shim->publisher, event, &status);
 }
 
+static void machine_is_gone(void *context)
+{
+    struct shim *shim = context;
+    if (shim->pod)
+        pod_has_ended(shim->pod);
+}
+
 static void remarked(void *context, bool wrong, const char *sentence)
 {
     log_write(wrong ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "%s", sentence);
 }
 
-static const struct sandbox_observer observer = {.happened = happened, .remarked = remarked};
+static const struct sandbox_observer observer = {
+    .happened = happened, .stopped = machine_is_gone, .remarked = remarked};
 
 /* ---- the end ---- */
 
@@ -53,6 +61,8 @@ static void sandbox_is_down(void *context, struct error *error)
 {
     struct shim *shim = context;
     error_free(error);
+    if (shim->pod)
+        pod_has_stopped(shim->pod);
     publisher_flush(shim->publisher, SHIM_FLUSH_MILLISECONDS, flushed, shim);
 }
 
@@ -129,7 +139,7 @@ static void watch_events(struct shim *shim)
 struct error *shim_new(
     struct event_base *base, const struct shim_config *config, int listener, struct shim **ret_shim)
 {
-    static const struct ttrpc_service *const services[] = {&shim_task_v2, &shim_task_v3};
+    static const struct ttrpc_service *const services[] = {&shim_task_v2, &shim_task_v3, &shim_sandbox};
     struct shim *shim = must_new(struct shim);
     struct publisher_options events = {.namespace = config->options->namespace,
         .ttrpc_address = config->ttrpc_address,
@@ -158,6 +168,7 @@ void shim_free(struct shim *shim)
         return;
     sandbox_free(shim->sandbox);
     loggers_free(shim->loggers);
+    pod_free(shim->pod);
     publisher_free(shim->publisher);
     ttrpc_server_free(shim->server);
     for (size_t i = 0; i < ARRAY_SIZE(shim->signals); i++)

@@ -8,6 +8,7 @@
 #include "shim/metrics.h"
 #include "shim/options.h"
 #include "shim/places.h"
+#include "shim/pod.h"
 #include "shim/publisher.h"
 #include "ttrpc/ttrpc.h"
 
@@ -24,6 +25,7 @@ struct shim {
     const struct shim_options *options;
     struct loggers *loggers;
     struct sandbox *sandbox;
+    struct pod *pod; /* asked for through the Sandbox API; or NULL */
     struct publisher *publisher;
     struct ttrpc_server *server;
     struct event *idle;
@@ -59,6 +61,9 @@ void shim_free(struct shim *shim);
 /* containerd.task.v2.Task and v3; the server's context is the struct shim. */
 extern const struct ttrpc_service shim_task_v2;
 extern const struct ttrpc_service shim_task_v3;
+
+/* containerd.runtime.sandbox.v1.Sandbox; as above. */
+extern const struct ttrpc_service shim_sandbox;
 
 /* The verbs of main. Each prints what it has to and returns the exit code's cause. */
 struct error *shim_start(const struct shim_options *options);

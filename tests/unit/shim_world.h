@@ -283,13 +283,13 @@ static struct error *world_create(struct world *world)
     return world_call(world, "Create", &world_create_request(world)->base, NULL);
 }
 
-#define WORLD_SIMPLE_CALL(function, method, type, init)                                     \
-    static struct error *function(struct world *world, const char *id, const char *exec_id) \
-    {                                                                                       \
-        type request = init;                                                                \
-        request.id = id;                                                                    \
-        request.exec_id = exec_id;                                                          \
-        return world_call(world, method, &request.base, NULL);                              \
+#define WORLD_SIMPLE_CALL(function, method, type, init)                                            \
+    static inline struct error *function(struct world *world, const char *id, const char *exec_id) \
+    {                                                                                              \
+        type request = init;                                                                       \
+        request.id = id;                                                                           \
+        request.exec_id = exec_id;                                                                 \
+        return world_call(world, method, &request.base, NULL);                                     \
     }
 
 WORLD_SIMPLE_CALL(world_start, "Start", Task__StartRequest, TASK__START_REQUEST__INIT)
