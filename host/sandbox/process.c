@@ -249,16 +249,6 @@ static struct error *run_exec(struct start *start)
     return NULL;
 }
 
-static void network_ready(void *context, struct error *error)
-{
-    struct start *start = context;
-    const struct container *container = start->process->container;
-    if (!error && container)
-        agent_start_container(container->sandbox->agent, container->id, started, start);
-    else
-        started(start, error ? error : error_new(ERROR_CANCELLED, "the container was deleted"), NULL);
-}
-
 static void exec_streams_ready(void *context, struct error *error)
 {
     struct start *start = context;
@@ -276,6 +266,16 @@ static struct error *start_exec(struct process *process, struct start *start)
     process->parked = start;
     stdio_await_ready(process->stdio, exec_streams_ready, start);
     return NULL;
+}
+
+static void network_ready(void *context, struct error *error)
+{
+    struct start *start = context;
+    const struct container *container = start->process->container;
+    if (!error && container)
+        agent_start_container(container->sandbox->agent, container->id, started, start);
+    else
+        started(start, error ? error : error_new(ERROR_CANCELLED, "the container was deleted"), NULL);
 }
 
 void process_start(struct process *process, sandbox_done *done, void *context)
