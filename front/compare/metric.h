@@ -52,6 +52,7 @@ struct metric_description {
     const char *unit;
     bool higher_is_better;
     const char *probe_key; /* the member of the probe's answer that it comes from, or NULL */
+    double scale;          /* from the probe's unit to this one; 0: they are the same */
 };
 
 extern const struct metric_description metrics[METRIC_COUNT];

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/fd.h"
+#include "base/strv.h"
+#include "compare/call_name.h"
+#include "compare/compare.h"
+#include "compare/lab.h"
+#include "compare/report.h"
+#include "compare/rules.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+static void assert_success(struct error *error)
+{
+    if (error)
+        fail_msg("%s", error_message(error));
+}
+
+/* ---- statistics ---- */
+
+static void test_median_and_ranks(void **state)
+{
+    const double odd[] = {5, 1, 3}, even[] = {4, 1, 3, 2};
+    struct summary summary = summarize(odd, 3);
+    assert_true(summary.median == 3 && summary.minimum == 1 && summary.maximum == 5);
+    assert_true(summary.p95 == 5 && summary.p99 == 5);
+    assert_true(summarize(even, 4).median == 2.5);
+    assert_int_equal(summarize(NULL, 0).count, 0);
+    assert_true(summarize(odd, 1).median == 5);
+}
+
+/* The tables of the binomial distribution: the interval is the k-th from each end, k = 1 for 6 to 8 samples,
+   6 for 20, 40 for 100. */
+static void test_interval_of_the_median(void **state)
+{
+    static const struct {
+        size_t count, rank;
+    } known[] = {{5, 1}, {6, 1}, {8, 1}, {9, 2}, {20, 6}, {100, 40}};
+    double values[100];
+    for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+        values[i] = (double)i + 1;
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        struct summary summary = summarize(values, known[i].count);
+        assert_true(summary.low == (double)known[i].rank);
+        assert_true(summary.high == (double)(known[i].count + 1 - known[i].rank));
+    }
+}
+
+static void test_differences_are_beyond_noise(void **state)
+{
+    const double low[] = {1, 2, 3}, high[] = {4, 5, 6}, middle[] = {2, 3, 5};
+    struct summary a = summarize(low, 3), b = summarize(high, 3), c = summarize(middle, 3), none = {0};
+    assert_true(summaries_differ(&a, &b) && summaries_differ(&b, &a));
+    assert_false(summaries_differ(&a, &c) || summaries_differ(&c, &b));
+    assert_false(summaries_differ(&a, &none) || summaries_differ(&none, &a));
+}
+
+/* ---- results ---- */
+
+static struct subject_result *add_subject(
+    struct results *results, const char *name, const char *kernel, bool own)
+{
+    struct subject_result *subject = results_add(results, name);
+    subject->evidence = json_pack("{s:s, s:[s, s], s:{s:s}}", "kernel_release", kernel, "dmesg", "one | two",
+        "<b>", "reach", "AF_ALG", own ? "yes" : "EPERM");
+    subject->calls = must_copy(own ? "aaanpk" : "aapnpk");
+    subject->own_kernel = own;
+    subject->version = must_printf("%s 1.0", name);
+    return subject;
+}
+
+static void add_samples(struct subject_result *subject, enum metric metric, double first, double step)
+{
+    for (int i = 0; i < 9; i++)
+        series_add(&subject->series[metric], first + step * i);
+}
+
+/* A host, one that shares its kernel and one that is slower and does not. */
+static struct results *sample_results(void)
+{
+    struct results *results = results_new();
+    struct subject_result *host = add_subject(results, "host", "6.1", false);
+    struct subject_result *shared = add_subject(results, "runc", "6.1", false);
+    struct subject_result *walled = add_subject(results, "caisson-qemu-tcg", "6.12-guest", true);
+    results->started = must_copy("2026-01-02T03:04:05Z");
+    results->machine = json_pack("{s:s, s:s}", "processor", "A & B", "kernel", "6.1");
+    results->rounds = 9;
+    add_samples(host, METRIC_RUN, 1, 0.01);
+    add_samples(shared, METRIC_RUN, 40, 1);
+    add_samples(walled, METRIC_RUN, 600, 10);
+    add_samples(shared, METRIC_GETPPID, 200, 1);
+    add_samples(walled, METRIC_GETPPID, 300, 1);
+    series_fail(&walled->series[METRIC_EXEC], error_new(ERROR_UNKNOWN, "no exec today"));
+    results_add(results, "crun")->unusable = must_copy("refuses hybrid cgroups");
+    return results;
+}
+
+static void test_results_survive_their_file(void **state)
+{
+    _cleanup_results_ struct results *results = sample_results(), *again = NULL;
+    _cleanup_free_ char *text = results_write(results);
+    assert_success(results_read("x.json", text, strlen(text), &again));
+    _cleanup_free_ char *second = results_write(again);
+    assert_string_equal(text, second);
+    assert_int_equal(results_find(again, "runc")->series[METRIC_RUN].count, 9);
+    assert_string_equal(results_find(again, "crun")->unusable, "refuses hybrid cgroups");
+    assert_int_equal(results_find(again, "caisson-qemu-tcg")->series[METRIC_EXEC].failures, 1);
+}
+
+static void test_foreign_files_are_refused(void **state)
+{
+    static const char *const bad[] = {"", "[]", "{}", "{\"schema\": 99}", "{\"schema\": 1, \"runtimes\": 3}",
+        "{\"schema\": 1, \"runtimes\": [{}]}",
+        "{\"schema\": 1, \"runtimes\": [{\"name\": \"x\", \"measures\": {\"startup.run\": 1}}]}",
+        "{\"schema\": 1, \"runtimes\": [{\"name\": \"x\", \"measures\": {\"startup.run\": {\"samples\": "
+        "[\"1\"]}}}]}"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct results *results = NULL;
+        _cleanup_error_ struct error *error = results_read("x.json", bad[i], strlen(bad[i]), &results);
+        assert_non_null(error);
+        assert_null(results);
+        assert_non_null(strstr(error_message(error), "x.json"));
+    }
+}
+
+static void test_every_metric_has_a_place(void **state)
+{
+    for (enum metric metric = 0; metric < METRIC_COUNT; metric++) {
+        assert_non_null(metrics[metric].title);
+        assert_int_equal(metric_by_id(metrics[metric].id), metric);
+        const char *group = groups[metrics[metric].group].id;
+        assert_int_equal(strncmp(metrics[metric].id, group, strlen(group)), 0);
+    }
+    assert_int_equal(metric_by_id("startup"), METRIC_COUNT);
+    assert_int_equal(group_by_id("everything"), GROUP_COUNT);
+}
+
+/* ---- rules ---- */
+
+static void test_walls_decide_before_speed(void **state)
+{
+    _cleanup_results_ struct results *results = sample_results();
+    for (size_t i = 0; i < WORKLOADS; i++) {
+        struct verdict verdict = workload_verdict(results, &workloads[i]);
+        if (workloads[i].metric != METRIC_RUN && workloads[i].metric != METRIC_GETPPID) {
+            assert_null(verdict.choice); /* not measured: no advice */
+            continue;
+        }
+        assert_string_equal(
+            verdict.choice->name, workloads[i].least > WALL_SHARED ? "caisson-qemu-tcg" : "runc");
+        assert_true(workloads[i].least == WALL_SHARED ? verdict.ratio == 1 : verdict.ratio > 10);
+    }
+}
+
+static void test_a_runtime_that_lies_is_not_chosen(void **state)
+{
+    _cleanup_results_ struct results *results = sample_results();
+    struct subject_result *liar = results_find(results, "caisson-qemu-tcg");
+    json_object_set_new(liar->evidence, "kernel_release", json_string("6.1"));
+    _cleanup_free_ char *contradiction = subject_contradiction(results, liar);
+    assert_non_null(strstr(contradiction, "6.1"));
+    for (size_t i = 0; i < WORKLOADS; i++)
+        assert_ptr_not_equal(workload_verdict(results, &workloads[i]).choice, liar);
+}
+
+static void test_calls_are_counted_and_named(void **state)
+{
+    _cleanup_results_ struct results *results = sample_results();
+    assert_int_equal(calls_count(results_find(results, "runc"), 'p'), 2);
+    assert_int_equal(calls_count(results_find(results, "crun"), 'a'), 0);
+    assert_string_equal(call_name(452), "fchmodat2");
+    assert_null(call_name(100000));
+}
+
+/* ---- the report ---- */
+
+static void test_both_forms_say_the_same(void **state)
+{
+    _cleanup_results_ struct results *results = sample_results();
+    _cleanup_page_ struct page page = {0};
+    report_write(results, &page);
+    _cleanup_free_ char *markdown = page_markdown(&page), *html = page_html(&page);
+    static const char *const headings[] = {"Container runtimes side by side", "The answer",
+        "Which one for what", "What separates them", "The hardening drill", "What it costs", "Start-up",
+        "How it was measured"};
+    const char *place = markdown, *html_place = html;
+    for (size_t i = 0; i < ARRAY_SIZE(headings); i++) {
+        place = strstr(place, headings[i]);
+        html_place = strstr(html_place, headings[i]);
+        assert_non_null(place);
+        assert_non_null(html_place);
+    }
+    assert_non_null(strstr(markdown, "cannot run here: refuses hybrid cgroups"));
+    assert_non_null(strstr(markdown, "no exec today"));
+    assert_non_null(strstr(markdown, "one \\| two"));
+}
+
+static void test_html_is_whole_and_escaped(void **state)
+{
+    _cleanup_results_ struct results *results = sample_results();
+    _cleanup_page_ struct page page = {0};
+    results_find(results, "runc")->version = must_copy("<script>x</script>");
+    report_write(results, &page);
+    _cleanup_free_ char *html = page_html(&page);
+    assert_null(strstr(html, "<script"));
+    assert_null(strstr(html, "http"));
+    assert_non_null(strstr(html, "A &amp; B"));
+    assert_non_null(strstr(html, "prefers-color-scheme"));
+    assert_non_null(strstr(html, "<svg"));
+    assert_string_equal(html + strlen(html) - strlen("</body></html>\n"), "</body></html>\n");
+}
+
+static void test_difference_names_what_changed(void **state)
+{
+    _cleanup_results_ struct results *before = sample_results(), *after = sample_results();
+    _cleanup_page_ struct page page = {0};
+    struct series *series = &results_find(after, "runc")->series[METRIC_RUN];
+    for (size_t i = 0; i < series->count; i++)
+        series->values[i] *= 2;
+    report_difference(before, after, &page);
+    _cleanup_free_ char *text = page_markdown(&page);
+    assert_non_null(strstr(text, "| runc | start to exit, ms | 44.0 | 88.0 | +100 % | worse |"));
+    assert_non_null(strstr(text, "1 changes in 4 runtimes"));
+}
+
+static void test_numbers_for_people(void **state)
+{
+    static const struct {
+        double value;
+        const char *text;
+    } known[] = {{0, "0"}, {0.214, "0.21"}, {18.24, "18.2"}, {626.4, "626"}, {9999, "9999"},
+        {119000, "119 k"}, {1.23e6, "1.23 M"}, {-50, "-50.0"}};
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        _cleanup_free_ char *text = number_text(known[i].value);
+        assert_string_equal(text, known[i].text);
+    }
+}
+
+static void test_evidence_becomes_files(void **state)
+{
+    static const char *const files[] = {"setup/kata-built-version.txt", "runc/health.txt", "kata/test1.txt",
+        "kata/kernel.txt", "kata/cpu.txt", "analysis/kernel-comparison.txt", "analysis/cpu-comparison.txt",
+        "isolation/dmesg.txt", "isolation/proc.txt", "isolation/network.txt", "isolation/modules.txt",
+        "bench/startup.txt", "bench/http-latency.txt", "bench/curl-3012.txt", "summary.md"};
+    _cleanup_results_ struct results *results = sample_results();
+    char directory[] = "/tmp/caisson-lab-XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    assert_success(lab_write(results, directory));
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        _cleanup_free_ char *path = must_printf("%s/%s", directory, files[i]), *text = NULL;
+        assert_success(file_read(AT_FDCWD, path, 1 << 20, &text, NULL));
+        if (!strcmp(files[i], "kata/kernel.txt"))
+            assert_string_equal(text, "6.12-guest\n");
+        if (!strcmp(files[i], "analysis/kernel-comparison.txt"))
+            assert_non_null(strstr(text, "=== runc ===\n6.1\n"));
+        if (!strcmp(files[i], "bench/startup.txt"))
+            assert_non_null(strstr(text, "runc: avg=44 min=40 max=48 n=9 median=44 ms"));
+        unlink(path);
+    }
+    static const char *const below[] = {"/setup", "/runc", "/kata", "/analysis", "/isolation", "/bench", ""};
+    for (size_t i = 0; i < ARRAY_SIZE(below); i++) {
+        _cleanup_free_ char *path = must_printf("%s%s", directory, below[i]);
+        assert_int_equal(rmdir(path), 0);
+    }
+}
+
+/* ---- what runtimes are given ---- */
+
+static void test_bundles_are_ordinary(void **state)
+{
+    char *const command[] = {(char[]){"true"}, NULL}, *const capabilities[] = {(char[]){"CAP_KILL"}, NULL};
+    _cleanup_json_ json_t *seccomp = json_pack("{s:s}", "defaultAction", "SCMP_ACT_ERRNO");
+    const struct workplace workplace = {
+        .rootfs = "/r", .volume = "/v", .seccomp = seccomp, .capabilities = capabilities};
+    const struct purpose plain = {.command = command},
+                         open = {.command = command, .volume = true, .port = 80};
+    _cleanup_json_ json_t *config = bundle_config(&workplace, &plain),
+                          *served = bundle_config(&workplace, &open);
+    json_t *linux_part = json_object_get(config, "linux");
+    assert_int_equal(json_array_size(json_object_get(linux_part, "namespaces")), 5);
+    assert_int_equal(json_array_size(json_object_get(json_object_get(served, "linux"), "namespaces")), 4);
+    assert_int_equal(json_array_size(json_object_get(config, "mounts")) + 1,
+        json_array_size(json_object_get(served, "mounts")));
+    assert_true(json_equal(json_object_get(linux_part, "seccomp"), seccomp));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_median_and_ranks),
+        cmocka_unit_test(test_interval_of_the_median),
+        cmocka_unit_test(test_differences_are_beyond_noise),
+        cmocka_unit_test(test_results_survive_their_file),
+        cmocka_unit_test(test_foreign_files_are_refused),
+        cmocka_unit_test(test_every_metric_has_a_place),
+        cmocka_unit_test(test_walls_decide_before_speed),
+        cmocka_unit_test(test_a_runtime_that_lies_is_not_chosen),
+        cmocka_unit_test(test_calls_are_counted_and_named),
+        cmocka_unit_test(test_both_forms_say_the_same),
+        cmocka_unit_test(test_html_is_whole_and_escaped),
+        cmocka_unit_test(test_difference_names_what_changed),
+        cmocka_unit_test(test_numbers_for_people),
+        cmocka_unit_test(test_evidence_becomes_files),
+        cmocka_unit_test(test_bundles_are_ordinary),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
