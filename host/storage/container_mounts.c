@@ -75,7 +75,7 @@ static struct error *add_file_system(struct container_storage *container,
     _cleanup_strv_ char **options = NULL;
     TRY(guest_options(sources, index, NULL, read_only, &options));
     TRY(open_disk(container, source, read_only));
-    const char *type = container_keep(container, must_copy(source->type));
+    const char *type = container_keep(container, must_copy(mount_type(source->type)));
     struct storage_mount *mount =
         add_mount(container, (struct storage_mount){DISK_DRIVER, NULL, type, NULL, point});
     mount->options = TAKE_PTR(options);
@@ -134,7 +134,7 @@ static struct error *describe_layers(
     _cleanup_strv_ char **places = NULL, **options = NULL;
     for (size_t i = 0; i + 1 < count; i++) {
         strv_append_printf(&places, GUEST_RUN "/%s/layer%zu", container->id, i);
-        bool read_only = strcmp(sources[i].type, "ext4") != 0 || mount_has_option(&sources[i], "ro");
+        bool read_only = rootfs_is_image_type(sources[i].type) || mount_has_option(&sources[i], "ro");
         TRY(add_file_system(
             container, sources, i, read_only, container_keep(container, must_copy(places[i]))));
     }

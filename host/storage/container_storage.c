@@ -17,6 +17,7 @@ void container_destroy(struct container_storage *container)
         LIST_REMOVE(container, entry);
     scratch_free(container->scratch);
     mounter_free(container->mounter);
+    container_forget_files(container);
     for (size_t i = 0; i < container->disk_count; i++) {
         close_fd(container->disks[i].fd);
         free(container->disks[i].address);
@@ -124,12 +125,50 @@ static struct error *place_trees(struct container_storage *container, bool *ret_
         on_trees_placed, container, &container->mounter);
 }
 
+static void share(struct container_storage *container)
+{
+    bool placed = true;
+    struct error *error = place_trees(container, &placed);
+    if (error)
+        answer(container, error);
+    else if (placed)
+        make_scratch(container);
+}
+
+static void on_file_made(void *context, struct error *error, int fd)
+{
+    struct container_storage *container = context;
+    close_fd(fd);
+    if (error) {
+        answer(container, error);
+        return;
+    }
+    free(TAKE_PTR(container->format_path));
+    scratch_free(TAKE_PTR(container->scratch));
+    share(container);
+}
+
+/* The first of what takes time. */
+static void make_files(struct container_storage *container)
+{
+    struct error *error = NULL;
+    if (!container->format_path) {
+        share(container);
+        return;
+    }
+    error = scratch_format(container->storage->base, TAKE_FD(container->format_fd), on_file_made, container,
+        &container->scratch);
+    if (error)
+        answer(container, error);
+}
+
 static struct error *read_config(
     struct container_storage *container, const struct container_storage_config *config)
 {
     const struct storage *storage = container->storage;
     size_t room = storage->released ? STORAGE_HOT_DISKS_MAX : STORAGE_DISKS_MAX - storage->disk_count;
     struct rootfs rootfs;
+    TRY(container_make_files(container, config->rootfs, config->rootfs_count));
     TRY(rootfs_choose(config->rootfs, config->rootfs_count, room, &rootfs));
     TRY(container_describe(container, &rootfs, config->rootfs, config->rootfs_count));
     return container_read_binds(container, config->binds, config->bind_count);
@@ -144,21 +183,19 @@ void storage_add(struct storage *storage, const struct container_storage_config 
     *container = (struct container_storage){.storage = storage,
         .id = must_copy(config->container),
         .host_root = -1,
+        .format_fd = -1,
         .scratch_size = config->scratch_size,
         .done = done,
         .done_context = context};
     container->soon = event_new(storage->base, -1, 0, on_removed, container);
     LIST_INSERT_HEAD(&storage->containers, container, entry);
     *ret_container = container;
-    bool placed = true;
     struct error *error = container->soon ? read_config(container, config)
                                           : error_new(ERROR_INTERNAL, "the event loop refused an event");
-    if (!error)
-        error = place_trees(container, &placed);
     if (error)
         answer(container, error);
-    else if (placed)
-        make_scratch(container);
+    else
+        make_files(container);
 }
 
 /* ---- what the owner asks for ---- */

@@ -68,6 +68,9 @@ struct container_storage {
     char **bind_paths;  /* in the guest, one for each bind */
     char **texts;       /* what the strings above point at */
 
+    char *format_path; /* of a file that has no file system yet */
+    int format_fd;
+
     struct container_disk *disks;
     size_t disk_count;
     size_t disks_given; /* the first of them are the machine's */
@@ -97,6 +100,14 @@ const char *container_keep(struct container_storage *container, char *text);
 /* Describes the mounts of a root file system that is no tree, opens its disks. */
 struct error *container_describe(struct container_storage *container, const struct rootfs *rootfs,
     const struct storage_source *sources, size_t count);
+
+/* ---- container_files.c ---- */
+
+/* Makes the files that are missing and to be made; format_fd is to get a file system. */
+struct error *container_make_files(
+    struct container_storage *container, const struct storage_source *sources, size_t count);
+/* Removes one that got none. */
+void container_forget_files(struct container_storage *container);
 
 /* ---- container_trees.c: what the file server sees ---- */
 

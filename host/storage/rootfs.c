@@ -8,7 +8,7 @@
 
 /* What the guest's kernel mounts. */
 static const char *const image_types[] = {"erofs", "squashfs"};
-static const char *const disk_types[] = {"ext4"};
+static const char *const disk_types[] = {"ext4", "xfs"};
 
 static bool is_one_of(const char *type, const char *const *types, size_t count)
 {
@@ -18,15 +18,26 @@ static bool is_one_of(const char *type, const char *const *types, size_t count)
     return false;
 }
 
+bool rootfs_is_image_type(const char *type)
+{
+    return is_one_of(type, image_types, ARRAY_SIZE(image_types));
+}
+
+static bool is_transformed(const struct storage_source *source)
+{
+    return mount_type(source->type) != source->type;
+}
+
 static bool is_image(const struct storage_source *source)
 {
-    return is_one_of(source->type, image_types, ARRAY_SIZE(image_types)) &&
-           !mount_option_value(source, "device=");
+    return rootfs_is_image_type(source->type) && !mount_option_value(source, "device=");
 }
 
 static bool is_disk(const struct storage_source *source)
 {
-    return is_one_of(source->type, disk_types, ARRAY_SIZE(disk_types));
+    bool made = mount_type_has(source->type, "mkfs");
+    return (made || !is_transformed(source)) &&
+           is_one_of(mount_type(source->type), disk_types, ARRAY_SIZE(disk_types));
 }
 
 /* A source that a virtual disk can show. */

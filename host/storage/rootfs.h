@@ -17,6 +17,8 @@ struct rootfs {
     size_t disks; /* that it takes */
 };
 
+/* A file system that cannot be written. */
+bool rootfs_is_image_type(const char *type);
 /* `room`: disks that the machine can have; what takes more becomes a tree. NOT_FOUND names a missing image.
  */
 struct error *rootfs_choose(

@@ -18,6 +18,7 @@ struct scratch {
     int fd;
     int errors; /* mkfs's standard error */
     char *directory;
+    bool durable;
     pid_t pid;
     struct process_watch *watch;
     scratch_done *done;
@@ -50,10 +51,8 @@ static char *find_mkfs(void)
     return NULL;
 }
 
-/*
- * No journal and no eager tables: the disk does not outlive its machine, and what is not written stays a hole
- * on the host.
- */
+/* No eager tables, so that what is not written stays a hole on the host; no journal on a disk that does not
+   outlive its machine. */
 static struct error *spawn_mkfs(struct scratch *scratch)
 {
     _cleanup_free_ char *program = find_mkfs();
@@ -62,7 +61,7 @@ static struct error *spawn_mkfs(struct scratch *scratch)
     _cleanup_fd_ int errors_end = -1;
     TRY(unix_pair(&scratch->errors, &errors_end));
     char *const arguments[] = {program, (char[]){"-q"}, (char[]){"-F"}, (char[]){"-m"}, (char[]){"0"},
-        (char[]){"-O"}, (char[]){"^has_journal"}, (char[]){"-E"},
+        (char[]){"-O"}, scratch->durable ? (char[]){"has_journal"} : (char[]){"^has_journal"}, (char[]){"-E"},
         (char[]){"nodiscard,lazy_itable_init=1,root_owner=0:0"}, (char[]){"/proc/self/fd/3"}, NULL};
     char *const environment[] = {(char[]){"PATH=/usr/sbin:/usr/bin"}, (char[]){"LC_ALL=C"}, NULL};
     const struct process_fd fds[] = {{scratch->fd, DISK_FD}, {errors_end, STDERR_FILENO}};
@@ -105,13 +104,26 @@ static void on_exited(void *context, int status)
     scratch->done(scratch->context, error, error ? -1 : TAKE_FD(scratch->fd));
 }
 
+static struct error *format(struct scratch *scratch, struct event_base *base)
+{
+    TRY(spawn_mkfs(scratch));
+    return process_watch_new(base, scratch->pid, on_exited, scratch, &scratch->watch);
+}
+
 static struct error *begin(struct scratch *scratch, struct event_base *base, uint64_t size)
 {
     TRY(make_file(scratch->directory, &scratch->fd));
     if (ftruncate(scratch->fd, (off_t)size) < 0)
         return error_errno(errno, "a scratch disk of %" PRIu64 " bytes in %s", size, scratch->directory);
-    TRY(spawn_mkfs(scratch));
-    return process_watch_new(base, scratch->pid, on_exited, scratch, &scratch->watch);
+    return format(scratch, base);
+}
+
+static struct scratch *make(const char *directory, int fd, scratch_done *done, void *context)
+{
+    struct scratch *scratch = must_new(struct scratch);
+    *scratch = (struct scratch){
+        .fd = fd, .errors = -1, .directory = must_copy(directory), .done = done, .context = context};
+    return scratch;
 }
 
 struct error *scratch_new(struct event_base *base, const char *directory, uint64_t size, scratch_done *done,
@@ -120,16 +132,26 @@ struct error *scratch_new(struct event_base *base, const char *directory, uint64
     if (size < SIZE_LEAST || size > SIZE_MOST)
         return error_new(ERROR_INVALID_ARGUMENT,
             "a scratch disk of %" PRIu64 " bytes: it must be between 16 MiB and 16 TiB", size);
-    struct scratch *scratch = must_new(struct scratch);
-    *scratch = (struct scratch){
-        .fd = -1, .errors = -1, .directory = must_copy(directory), .done = done, .context = context};
+    struct scratch *scratch = make(directory, -1, done, context);
     struct error *error = begin(scratch, base, size);
-    if (error) {
+    if (error)
         scratch_free(scratch);
-        return error;
-    }
-    *ret_scratch = scratch;
-    return NULL;
+    else
+        *ret_scratch = scratch;
+    return error;
+}
+
+struct error *scratch_format(
+    struct event_base *base, int fd, scratch_done *done, void *context, struct scratch **ret_scratch)
+{
+    struct scratch *scratch = make("the snapshotter's directory", fd, done, context);
+    scratch->durable = true;
+    struct error *error = format(scratch, base);
+    if (error)
+        scratch_free(scratch);
+    else
+        *ret_scratch = scratch;
+    return error;
 }
 
 void scratch_free(struct scratch *scratch)

@@ -50,8 +50,8 @@ struct storage;
 
 struct error *storage_new(struct event_base *base, const struct storage_config *config,
     const struct storage_events *events, void *context, struct storage **ret_storage);
-/* Takes NULL. Containers' parts that still live are empty from here on, and are freed by their owners. Removals
-   under way end with it, and their `done` is not called: whoever frees the storage knows. */
+/* Takes NULL. Containers' parts that still live are empty from here on, and are freed by their owners.
+   Removals under way end with it, and their `done` is not called: whoever frees the storage knows. */
 void storage_free(struct storage *storage);
 
 /* For hv_config, after the first container was added; borrowed. */

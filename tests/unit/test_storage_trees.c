@@ -386,6 +386,45 @@ static void test_writable_disk(void **state)
     assert_null(mounts[0].options);
 }
 
+static uint16_t ext4_magic(const char *path)
+{
+    uint16_t magic = 0;
+    _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(pread(fd, &magic, sizeof(magic), 1024 + 56), sizeof(magic));
+    return magic;
+}
+
+/* As containerd 2.2 has a writable layer made when it is first used. */
+static void test_disk_is_made(void **state)
+{
+    struct fixture *fixture = *state;
+    _cleanup_free_ char *path = in_directory(fixture, "rwlayer.img");
+    const char *options[] = {"X-containerd.mkfs.fs=ext4", "X-containerd.mkfs.size=64MiB", "rw", "loop"};
+    fixture->rootfs = (struct storage_source){
+        .type = "mkfs/ext4", .source = path, .options = options, .option_count = ARRAY_SIZE(options)};
+    start_storage(fixture);
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_size, 64 << 20);
+    assert_int_equal(ext4_magic(path), 0xef53);
+    size_t count;
+    assert_string_equal(container_storage_mounts(fixture->container, &count)[0].fstype, "ext4");
+    container_storage_free(TAKE_PTR(fixture->container));
+    assert_int_equal(ext4_magic(path), 0xef53);
+
+    static const char *const sizes[] = {"", "0", "many", "5X", "99999999999999G", "-1", "5MiBs"};
+    _cleanup_free_ char *other = in_directory(fixture, "other.img");
+    fixture->rootfs.source = other;
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        _cleanup_free_ char *option = must_printf("X-containerd.mkfs.size=%s", sizes[i]);
+        options[1] = option;
+        _cleanup_error_ struct error *error = add_container(fixture);
+        if (error_code(error) != ERROR_INVALID_ARGUMENT)
+            fail_msg("size %s", sizes[i]);
+        assert_int_equal(access(other, F_OK), -1);
+    }
+}
+
 /* containerd's EROFS snapshotter with a writable disk: all of it is the guest's. */
 static void test_layers_are_disks(void **state)
 {
@@ -486,6 +525,7 @@ int main(void)
         WITH_STORAGE(test_mounts_die_with_the_server),
         WITH_STORAGE(test_guest_sees_containers_come_and_go),
         WITH_STORAGE(test_writable_disk),
+        WITH_STORAGE(test_disk_is_made),
         WITH_STORAGE(test_layers_are_disks),
         cmocka_unit_test(test_templates),
         cmocka_unit_test(test_options),
