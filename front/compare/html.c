@@ -23,6 +23,7 @@ static const char head[] =
     "padding:1rem}\n"
     "h1{line-height:1.2}h2{margin-top:2.5rem;border-bottom:1px solid var(--line)}\n"
     ".scroll{overflow-x:auto;margin:1rem 0}table{border-collapse:collapse;font-size:.9rem;min-width:60%}\n"
+    "@media(max-width:40rem){table{min-width:44rem}}\n"
     "th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}\n"
     "td:not(:first-child){font-variant-numeric:tabular-nums}th{color:var(--soft);font-weight:600}\n"
     ".charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(19rem,1fr));gap:1rem}\n"
