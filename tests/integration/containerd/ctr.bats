@@ -53,9 +53,17 @@ watch_events() {
 }
 
 @test "run: standard input to its end" {
-	run bash -c 'seq 100000 | ctr run --rm --runtime "$TEST_RUNTIME" "$1" counted wc -l' - "$image"
+	run bash -c 'seq 400000 | ctr run --rm --runtime "$TEST_RUNTIME" "$1" counted wc -l' - "$image"
 	expect_status 0
-	expect_line 100000
+	expect_line 400000
+}
+
+# ctr and nerdctl cannot call CloseIO during Create; with runc such a container hangs now and then.
+@test "run: input that ends before the start" {
+	needs_caisson "a race that runc's shim loses"
+	run bash -c 'seq 10 | ctr run --rm --runtime "$TEST_RUNTIME" "$1" short wc -l' - "$image"
+	expect_status 0
+	expect_line 10
 }
 
 @test "run: a program that is not there" {
