@@ -193,7 +193,10 @@ static struct error *set_up_with(const struct setup_settings *settings, struct s
     if (settings->dry_run)
         return NULL;
     TRY(ask(settings, &go));
-    return go ? apply(settings, plan, links) : NULL;
+    struct error *error = go ? apply(settings, plan, links) : NULL;
+    if (error_code(error) == ERROR_PERMISSION_DENIED && geteuid() != 0)
+        return error_wrap(error, "setup: changing %s needs root", settings->config);
+    return error;
 }
 
 static struct error *set_up_containerd(const struct setup_settings *settings)
