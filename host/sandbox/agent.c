@@ -69,6 +69,12 @@ void agent_add_neighbours(
     call(agent, "AddARPNeighbors", &request->base, done, context);
 }
 
+void agent_add_memory(
+    struct agent *agent, const Grpc__MemHotplugByProbeRequest *request, ttrpc_done *done, void *context)
+{
+    call(agent, "MemHotplugByProbe", &request->base, done, context);
+}
+
 void agent_copy_file(
     struct agent *agent, const Grpc__CopyFileRequest *request, ttrpc_done *done, void *context)
 {

@@ -39,6 +39,9 @@ void agent_update_routes(
     struct agent *agent, const Grpc__UpdateRoutesRequest *request, ttrpc_done *done, void *context);
 void agent_add_neighbours(
     struct agent *agent, const Grpc__AddARPNeighborsRequest *request, ttrpc_done *done, void *context);
+/* Memory that the machine was made with and the guest has not used so far. */
+void agent_add_memory(
+    struct agent *agent, const Grpc__MemHotplugByProbeRequest *request, ttrpc_done *done, void *context);
 void agent_copy_file(
     struct agent *agent, const Grpc__CopyFileRequest *request, ttrpc_done *done, void *context);
 

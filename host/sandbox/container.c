@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sandbox/model.h"
+#include "sandbox/growth.h"
 
 #include "base/fd.h"
 #include "sandbox/container_host.h"
@@ -172,10 +172,48 @@ static void passed_on(void *context, struct error *error, const ProtobufCMessage
     request_finish(context, error);
 }
 
+/* An update whose machine grows first. */
+struct update {
+    struct process *process;
+    Grpc__LinuxResources *resources;
+    sandbox_done *done;
+    void *context;
+};
+
+static void update_finish(struct update *update, struct error *error)
+{
+    process_release(update->process);
+    oci_resources_free(update->resources);
+    update->done(update->context, error);
+    free(update);
+}
+
+static void updated(void *context, struct error *error, const ProtobufCMessage *response)
+{
+    update_finish(context, error);
+}
+
+static void update_container(void *context, struct error *error)
+{
+    struct update *update = context;
+    const struct container *container = update->process->container;
+    if (!error && container)
+        error = sandbox_check_usable(container->sandbox);
+    if (error || !container) {
+        update_finish(update, error ? error : error_new(ERROR_NOT_FOUND, "container not created: not found"));
+        return;
+    }
+    Grpc__UpdateContainerRequest request = GRPC__UPDATE_CONTAINER_REQUEST__INIT;
+    request.container_id = container->id;
+    request.resources = update->resources;
+    agent_update_container(container->sandbox->agent, &request, updated, update);
+}
+
 void process_update(
     struct process *process, const char *resources, size_t length, sandbox_done *done, void *context)
 {
-    _cleanup_oci_resources_ Grpc__LinuxResources *parsed = NULL;
+    struct container *container = process->container;
+    Grpc__LinuxResources *parsed = NULL;
     if (!admit(process, PROCESS_UPDATE, done, context))
         return;
     struct error *error = oci_resources_parse(resources, length, &parsed);
@@ -184,11 +222,12 @@ void process_update(
         return;
     }
     guest_resources_rewrite(parsed);
-    Grpc__UpdateContainerRequest request = GRPC__UPDATE_CONTAINER_REQUEST__INIT;
-    request.container_id = process->container->id;
-    request.resources = parsed;
-    agent_update_container(
-        process->container->sandbox->agent, &request, passed_on, request_new(process, done, context));
+    if (guest_memory_limit(parsed) > 0)
+        container->memory_limit = guest_memory_limit(parsed);
+    struct update *update = must_new(struct update);
+    *update = (struct update){.process = process, .resources = parsed, .done = done, .context = context};
+    process_hold(process);
+    sandbox_grow(container->sandbox, update_container, update);
 }
 
 void process_resize(

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/strv.h"
+#include "sandbox/growth.h"
 #include "sandbox/guest_devices.h"
 
 #include <fcntl.h>
@@ -23,6 +24,8 @@ static struct error *read_configuration(struct creation *creation)
     TRY(pod_read_kind(creation->spec, &container->kind));
     TRY(pod_check(creation->spec, container->kind, creation->with_machine, sandbox->options.standalone));
     TRY(guest_devices_check(creation->spec));
+    container->memory_limit =
+        guest_memory_limit(creation->spec->linux_config ? creation->spec->linux_config->resources : NULL);
     creation->spec->process->terminal = creation->process->terminal;
     return guest_mounts_read(
         creation->spec, container->bundle, sandbox->options.standalone, &creation->mounts);
@@ -140,7 +143,9 @@ static struct error *make_machine(struct creation *creation)
     TRY(sandbox->options.choose(sandbox->settings->hypervisor, &ops, &reason));
     struct hv_config config = machine_config(sandbox);
     creation_add_nics(sandbox, ops, &config);
+    config.memory_max = growth_limit(sandbox, ops);
     TRY(hv_new(ops, sandbox->base, &config, &sandbox_hv_events, sandbox, &sandbox->hv));
+    growth_begin(sandbox, &config);
     storage_release(sandbox->storage);
     if (sandbox->net)
         net_release(sandbox->net);
@@ -160,6 +165,16 @@ static void start_machine(struct creation *creation)
 static void destroy_machine(struct creation *creation)
 {
     hv_free(TAKE_PTR(creation->sandbox->hv));
+}
+
+static void machine_grown(void *context, struct error *error)
+{
+    creation_call_done(context, error, NULL);
+}
+
+static void grow_machine(struct creation *creation)
+{
+    sandbox_grow(creation->sandbox, machine_grown, creation);
 }
 
 /* ---- the agent ---- */
@@ -318,6 +333,10 @@ const struct creation_step creation_steps[] = {
         .part = CREATION_MACHINE,
         .asks_agent = true,
         .start = creation_set_up_network},
+    {.name = "giving the machine the memory for it",
+        .part = CREATION_ATTACH,
+        .asks_agent = true,
+        .start = grow_machine},
     {.name = "copying files into the guest",
         .mark = "files copied",
         .asks_agent = true,

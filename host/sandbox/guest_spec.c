@@ -127,6 +127,12 @@ void guest_resources_rewrite(Grpc__LinuxResources *resources)
     MESSAGE_CLEAR(resources->network);
 }
 
+uint64_t guest_memory_limit(const Grpc__LinuxResources *resources)
+{
+    bool limited = resources && resources->memory && resources->memory->limit > 0;
+    return limited ? (uint64_t)resources->memory->limit : 0;
+}
+
 static void rewrite_linux(Grpc__Linux *linux_config, const struct guest_container *container)
 {
     rewrite_namespaces(linux_config, container->kind);

@@ -46,3 +46,5 @@ bool guest_shares_pid_namespace(const Grpc__Spec *spec, enum container_kind kind
 void guest_process_rewrite(Grpc__Process *process);
 /* The same for the resources of Update. */
 void guest_resources_rewrite(Grpc__LinuxResources *resources);
+/* The memory limit in bytes; 0 where there is none. resources may be NULL. */
+uint64_t guest_memory_limit(const Grpc__LinuxResources *resources);

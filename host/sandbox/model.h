@@ -55,6 +55,7 @@ struct container {
     enum container_kind kind;                    /* known when its configuration has been read */
     struct creation *creation;                   /* until Create is answered */
     struct deletion *deletion;                   /* until Delete is answered */
+    uint64_t memory_limit;                       /* bytes; 0: none */
     TAILQ_HEAD(process_list, process) processes; /* init first */
     struct event *exec_patience;                 /* armed when init has ended before its execs */
     bool out_of_memory;
@@ -98,6 +99,8 @@ struct sandbox {
     struct net *net; /* NULL without a network namespace of the container's */
     bool holds_data; /* the guest writes to directories of the host: it has to power off in order */
     struct hv *hv;
+    uint64_t memory;     /* bytes that the machine has */
+    uint64_t memory_max; /* that it may grow to: see growth.h */
     struct agent *agent;
     struct creation_queue creations; /* the first one is under way, unless next_creation is pending */
     struct event *next_creation;

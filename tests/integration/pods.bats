@@ -12,7 +12,7 @@ setup() {
 	cp "$(command -v busybox)" root/bin/busybox
 	root/bin/busybox --install -s root/bin 2>/dev/null || true
 	local applet
-	for applet in sh cat sleep echo ls hostname df stat; do
+	for applet in sh cat sleep echo sed cut ls hostname df stat; do
 		ln -sf busybox "root/bin/$applet"
 	done
 	SHIM_SOCKET=
@@ -156,6 +156,22 @@ end() {
 	[ "$(exec_in one e1 'cat /sys/fs/cgroup/memory.max')" = 67108864 ]
 	shim update one '{"memory": {"limit": 33554432}, "pids": {"limit": 50}}'
 	[ "$(exec_in one e2 'cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max')" = $'33554432\n50' ]
+	end one
+	end pod
+}
+
+memory_total() { exec_in "$1" "$2" "sed -n 's/^MemTotal: *//p' /proc/meminfo | cut -d' ' -f1"; }
+
+@test "the machine grows with what its containers may use" {
+	pod_up
+	local before after
+	before=$(memory_total pod e1)
+	bundle one container '["sleep", "100000"]' "$pods, {\"type\": \"pid\"}" "" ', "resources": {"memory": {"limit": 1073741824}}'
+	create one && shim start one
+	after=$(memory_total pod e2)
+	[ "$after" -gt 1048576 ] && [ "$after" -gt "$before" ]
+	shim update one '{"memory": {"limit": 1610612736}}'
+	[ "$(memory_total one e3)" -gt 1572864 ]
 	end one
 	end pod
 }
