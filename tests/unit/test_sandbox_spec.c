@@ -2,7 +2,9 @@
 /* What a container's configuration becomes: what the guest is told. */
 #include "base/fd.h"
 #include "base/path.h"
+#include "base/strv.h"
 #include "oci/config.h"
+#include "sandbox/guest_devices.h"
 #include "sandbox/guest_spec.h"
 
 #include <fcntl.h>
@@ -144,12 +146,152 @@ static void test_missing_source(void **state)
     assert_non_null(strstr(error_message(error), "/d does not exist on the host: nothing"));
 }
 
+static struct error *read_one_mount(const char *source, bool standalone, struct guest_mounts **ret_mounts)
+{
+    _cleanup_free_ char *text = must_printf(
+        SPEC(",\"mounts\":[{\"destination\":\"/d\",\"type\":\"bind\",\"source\":\"%s\"}]"), source);
+    _cleanup_oci_spec_ Grpc__Spec *spec = parse(text);
+    return guest_mounts_read(spec, "/tmp", standalone, ret_mounts);
+}
+
+static enum guest_bind bind_of(const char *source, bool standalone)
+{
+    _cleanup_guest_mounts_ struct guest_mounts *mounts = NULL;
+    assert_ok(read_one_mount(source, standalone, &mounts));
+    return mounts->mounts[0].bind;
+}
+
+static void assert_mount_refused(const char *source, const char *words)
+{
+    struct guest_mounts *mounts = NULL;
+    _cleanup_error_ struct error *error = read_one_mount(source, false, &mounts);
+    assert_int_equal(error_code(error), ERROR_UNIMPLEMENTED);
+    if (!strstr(error_message(error), words))
+        fail_msg("\"%s\" does not say \"%s\"", error_message(error), words);
+}
+
+static void test_live_and_copied(void **state)
+{
+    char path[] = "/tmp/caisson-file-XXXXXX";
+    close(mkstemp(path));
+    assert_int_equal(bind_of(path, true), GUEST_BIND_COPY);
+    assert_int_equal(bind_of(path, false), GUEST_BIND_SHARE);
+    assert_int_equal(bind_of("/dev/fd", false), GUEST_BIND_NONE);
+    unlink(path);
+}
+
+static void test_sockets_and_devices(void **state)
+{
+    char directory[] = "/tmp/caisson-spec-XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    _cleanup_free_ char *socket = must_printf("%s/s", directory);
+    int listener = -1;
+    assert_ok(unix_listen(socket, &listener));
+    assert_mount_refused(socket, "a unix socket, which a virtual machine cannot share");
+    close(listener);
+    assert_ok(tree_remove(directory));
+    assert_int_equal(bind_of("/dev/null", false), GUEST_BIND_NONE);
+    if (access("/dev/mem", F_OK) == 0)
+        assert_mount_refused("/dev/mem", "a character device");
+}
+
+/* /dev/shm is the tmpfs that every host has. */
+static void test_volume_in_memory(void **state)
+{
+    char directory[] = "/dev/shm/caisson-spec-XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    _cleanup_free_ char *volume = must_printf("%s/volumes/kubernetes.io~empty-dir/cache", directory);
+    _cleanup_free_ char *below = must_printf("%s/below", volume);
+    assert_ok(directory_create_all(below, 0700));
+    assert_int_equal(chmod(volume, 02775), 0);
+    _cleanup_guest_mounts_ struct guest_mounts *mounts = NULL;
+    assert_ok(read_one_mount(volume, false, &mounts));
+    assert_int_equal(mounts->mounts[0].bind, GUEST_BIND_VOLUME);
+    assert_string_equal(mounts->mounts[0].guest_source, POD_VOLUMES "/cache");
+    assert_string_equal(mounts->mounts[0].options[0], "mode=2775");
+    assert_true(mounts->mounts[0].size > 0);
+    assert_int_equal(bind_of(directory, false), GUEST_BIND_SHARE);
+    assert_int_equal(bind_of(below, false), GUEST_BIND_SHARE);
+    assert_ok(tree_remove(directory));
+}
+
+/* ---- pods ---- */
+
+/* The namespaces that are left, with a + behind their names for a path. */
+static char *namespaces_left(const char *namespaces, enum container_kind kind, bool *ret_shares_pid)
+{
+    _cleanup_free_ char *text =
+        must_printf(SPEC(",\"hostname\":\"h\",\"linux\":{\"namespaces\":[%s]}"), namespaces);
+    _cleanup_oci_spec_ Grpc__Spec *spec = parse(text);
+    const struct guest_mounts none = {0};
+    const struct guest_container container = {.id = "c", .root_path = "/r", .kind = kind, .mounts = &none};
+    _cleanup_strv_ char **names = NULL;
+    *ret_shares_pid = guest_shares_pid_namespace(spec, kind);
+    guest_spec_rewrite(spec, &container);
+    for (size_t i = 0; i < spec->linux_config->n_namespaces; i++) {
+        assert_string_equal(spec->linux_config->namespaces[i]->path, "");
+        strv_append(&names, spec->linux_config->namespaces[i]->type);
+    }
+    if (*spec->hostname)
+        strv_append(&names, "name");
+    return strv_join(names, " ");
+}
+
+#define NEW \
+    "{\"type\":\"network\"},{\"type\":\"pid\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":\"mount\"}"
+#define JOIN(type) "{\"type\":\"" type "\",\"path\":\"/proc/1/ns/" type "\"}"
+
+static void test_namespaces(void **state)
+{
+    static const struct {
+        const char *namespaces;
+        enum container_kind kind;
+        const char *left;
+        bool shares_pid;
+    } cases[] = {
+        {NEW, CONTAINER_SINGLE, "pid ipc uts mount name", false},
+        {NEW, CONTAINER_SANDBOX, "pid mount", false},
+        {NEW, CONTAINER_OF_POD, "network pid ipc uts mount name", false},
+        {JOIN("network") "," JOIN("ipc") "," JOIN("uts") "," JOIN("pid") ",{\"type\":\"mount\"}",
+            CONTAINER_OF_POD, "mount", true},
+        {JOIN("network") "," JOIN("ipc") ",{\"type\":\"uts\"},{\"type\":\"pid\"}", CONTAINER_OF_POD,
+            "uts pid name", false},
+        {"{\"type\":\"mount\"},{\"type\":\"time\"}", CONTAINER_OF_POD, "mount", true},
+        {"{\"type\":\"mount\"}", CONTAINER_SINGLE, "mount pid", false},
+        {"{\"type\":\"mount\"}," JOIN("network"), CONTAINER_SANDBOX, "mount pid", false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        bool shares_pid = false;
+        _cleanup_free_ char *left = namespaces_left(cases[i].namespaces, cases[i].kind, &shares_pid);
+        assert_string_equal(left, cases[i].left);
+        assert_int_equal(shares_pid, cases[i].shares_pid);
+    }
+}
+
+static void test_devices(void **state)
+{
+    _cleanup_oci_spec_ Grpc__Spec *known = parse(
+        SPEC(",\"linux\":{\"devices\":[{\"path\":\"/dev/fuse\",\"type\":\"c\",\"major\":10,\"minor\":229},"
+             "{\"path\":\"/dev/p\",\"type\":\"p\"}]}"));
+    _cleanup_oci_spec_ Grpc__Spec *unknown = parse(
+        SPEC(",\"linux\":{\"devices\":[{\"path\":\"/dev/sda\",\"type\":\"b\",\"major\":8,\"minor\":0}]}"));
+    assert_ok(guest_devices_check(known));
+    _cleanup_error_ struct error *error = guest_devices_check(unknown);
+    assert_int_equal(error_code(error), ERROR_FAILED_PRECONDITION);
+    assert_non_null(strstr(error_message(error), "block device /dev/sda (8:0)"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_classes_of_mounts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rewriting, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_missing_source, set_up, tear_down),
+        cmocka_unit_test(test_live_and_copied),
+        cmocka_unit_test(test_sockets_and_devices),
+        cmocka_unit_test(test_volume_in_memory),
+        cmocka_unit_test(test_namespaces),
+        cmocka_unit_test(test_devices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
