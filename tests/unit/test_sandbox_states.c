@@ -2,6 +2,7 @@
 /* docs/states.md and the tables of host/sandbox/states.c say the same. */
 #include "base/fd.h"
 #include "base/strv.h"
+#include "sandbox/creation.h"
 #include "sandbox/states.h"
 
 #include <fcntl.h>
@@ -101,6 +102,20 @@ static void test_words(void **state)
             }
 }
 
+/* What a step does stands first in its line; more may follow. */
+static void test_steps(void **state)
+{
+    static const char *const parts[] = {
+        [CREATION_CONTAINER] = "", [CREATION_MACHINE] = "machine: ", [CREATION_ATTACH] = "later container: "};
+    for (size_t i = 0; i < creation_step_count; i++) {
+        const struct creation_step *step = &creation_steps[i];
+        _cleanup_free_ char *row = must_printf("\n%zu. %s%s", i + 1, parts[step->part], step->name);
+        assert_row("\n### The steps of a creation\n", row);
+    }
+    _cleanup_free_ char *next = must_printf("\n%zu. ", creation_step_count + 1);
+    assert_null(strstr(document, next));
+}
+
 /* No state is a dead end but the last, and each can be reached. */
 static void test_transitions(void **state)
 {
@@ -120,6 +135,7 @@ int main(void)
         cmocka_unit_test(test_sandbox_table),
         cmocka_unit_test(test_process_tables),
         cmocka_unit_test(test_words),
+        cmocka_unit_test(test_steps),
         cmocka_unit_test(test_transitions),
     };
     return cmocka_run_group_tests(tests, read_document, free_document);
