@@ -105,6 +105,8 @@ void container_host_set_up(struct container_host *host, sandbox_done *done, void
 {
     const Grpc__Hooks *hooks = host->spec->hooks;
     host->set_up = true;
+    if (hooks && hooks->n_poststop > 0)
+        container_write_file(host->container, HOST_HOOKS_NOTE, "");
     if (!hooks || hooks->n_prestart + hooks->n_create_runtime == 0) {
         done(context, NULL);
         return;
@@ -129,6 +131,8 @@ static bool run_poststop(struct container_host *host, host_hooks_done *done)
     const Grpc__Hooks *hooks = host->spec->hooks;
     if (!host->set_up || !hooks || hooks->n_poststop == 0)
         return false;
+    _cleanup_free_ char *note = must_printf("%s/" HOST_HOOKS_NOTE, host->bundle);
+    unlink(note);
     describe(host, "stopped");
     run_hooks(host, "poststop", hooks->poststop, hooks->n_poststop, warn, done);
     return true;

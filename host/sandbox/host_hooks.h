@@ -30,6 +30,9 @@ struct host_hooks_config {
 
 struct host_hooks;
 
+/* A file of the bundle while poststop hooks are due: for `delete`, should the supervisor die before. */
+#define HOST_HOOKS_NOTE "poststop"
+
 /* A hook that failed is the error; it quotes the end of what it wrote. */
 typedef void host_hooks_done(void *context, struct error *error);
 /* With a `warn` a failing hook is told of there, and the next one runs; `done` then has no error. */
