@@ -136,13 +136,13 @@ static void add_machine(char ***line, const struct hv_config *config, const stru
     strv_append(line, launch->cpu);
     strv_append(line, "-smp");
     strv_append_printf(line, "%u", most_vcpus(config));
-    uint64_t mebibytes = most_memory(config);
     strv_append(line, "-m");
-    strv_append_printf(line, "%" PRIu64 "M", mebibytes);
+    strv_append_printf(line, "%" PRIu64 "M", most_memory(config));
     if (config->share_count) {
         /* The file server reads and writes guest memory itself, so it must be a file both can map. */
         strv_append(line, "-object");
-        strv_append_printf(line, "memory-backend-memfd,id=ram,size=%" PRIu64 "M,share=on", mebibytes);
+        strv_append_printf(
+            line, "memory-backend-memfd,id=ram,size=%" PRIu64 "M,share=on", most_memory(config));
     }
     /* virtio-fs is a virtio 1 device; the microvm's transports are legacy unless told. */
     strv_append(line, "-global");

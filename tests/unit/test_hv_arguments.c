@@ -166,6 +166,52 @@ static void test_processors_and_own_parameters(void **state)
     assert_null(strstr(append, "quiet"));
 }
 
+/* All of it is there from the start; the guest is told to begin with a part. */
+static void test_machines_that_grow(void **state)
+{
+    struct hv_config config = plain_config();
+    config.memory_max = UINT64_C(1000) << 20;
+    config.vcpus_max = 2;
+    config.hot_disks = true;
+    assert_null(qemu_check_config(&config));
+    _cleanup_strv_ char **line = qemu_arguments(&config, &emulated);
+    assert_string_equal(value_of(line, "-smp"), "2");
+    assert_string_equal(value_of(line, "-m"), "1024M");
+    assert_non_null(strstr(value_of(line, "-accel"), "thread=multi"));
+    assert_non_null(strstr(value_of(line, "-append"), " mem=128M maxcpus=1"));
+    assert_true(has_part(line, "virtio-scsi-device,id=hot"));
+
+    /* No more than it has: as any other. */
+    config.memory_max = config.memory;
+    config.vcpus_max = 1;
+    config.hot_disks = false;
+    _cleanup_strv_ char **fixed = qemu_arguments(&config, &emulated);
+    assert_null(strstr(value_of(fixed, "-append"), "mem="));
+    assert_null(strstr(value_of(fixed, "-append"), "maxcpus"));
+    assert_false(has_part(fixed, "scsi"));
+}
+
+/* A microvm has a hole between 3 and 4 GiB. */
+static void test_addresses_of_memory(void **state)
+{
+    const uint64_t gib = UINT64_C(1) << 30;
+    assert_int_equal(qemu_memory_address(128 << 20), 128 << 20);
+    assert_int_equal(qemu_memory_address(3 * gib - 1), 3 * gib - 1);
+    assert_int_equal(qemu_memory_address(3 * gib), 4 * gib);
+    assert_int_equal(qemu_memory_address(5 * gib), 6 * gib);
+}
+
+static void test_disks_that_last(void **state)
+{
+    struct hv_config config = plain_config();
+    const struct hv_disk disks[] = {{.fd = 9, .durable = true}, {.fd = 9}};
+    config.disks = disks;
+    config.disk_count = 2;
+    _cleanup_strv_ char **line = qemu_arguments(&config, &emulated);
+    assert_false(has_part(line, "/dev/fdset/1,locking=off,read-only=off,discard=unmap,cache.no-flush"));
+    assert_true(has_part(line, "/dev/fdset/2,locking=off,read-only=off,discard=unmap,cache.no-flush=on"));
+}
+
 static void assert_refused(const struct hv_config *config)
 {
     _cleanup_error_ struct error *error = qemu_check_config(config);
@@ -255,6 +301,9 @@ int main(void)
         cmocka_unit_test(test_taps),
         cmocka_unit_test(test_ipv6_ports_go_through_loopback),
         cmocka_unit_test(test_processors_and_own_parameters),
+        cmocka_unit_test(test_machines_that_grow),
+        cmocka_unit_test(test_addresses_of_memory),
+        cmocka_unit_test(test_disks_that_last),
         cmocka_unit_test(test_impossible_machines),
         cmocka_unit_test(test_errors_of_qemu),
         cmocka_unit_test(test_ends),

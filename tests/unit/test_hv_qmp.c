@@ -121,6 +121,33 @@ static void test_greeting_calls_and_events(void **state)
     assert_int_equal(world->failed, 0);
 }
 
+/* A descriptor arrives with the line it belongs to, and stays ours too. */
+static void test_call_with_a_descriptor(void **state)
+{
+    struct world *world = *state;
+    greet(world);
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    qmp_call_with(world->qmp, "add-fd", json_pack("{s:i}", "fdset-id", 7), ends[1], on_answer, world);
+    char text[256] = "", control[CMSG_SPACE(sizeof(int))];
+    struct iovec part = {text, sizeof(text) - 1};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    assert_true(recvmsg(world->peer, &message, MSG_DONTWAIT) > 0);
+    assert_string_equal(text, "{\"execute\":\"add-fd\",\"arguments\":{\"fdset-id\":7},\"id\":2}\n");
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    int received = -1;
+    if (!header)
+        fail_msg("no descriptor came along");
+    else
+        memcpy(&received, CMSG_DATA(header), sizeof(received));
+    close(ends[1]);
+    assert_int_equal(write(received, "x", 1), 1);
+    assert_int_equal(read(ends[0], text, 1), 1);
+    close(received);
+    close(ends[0]);
+}
+
 static void test_hostile_lines(void **state)
 {
     static const char *const lines[] = {
@@ -243,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_PEER(test_greeting_calls_and_events),
+        WITH_PEER(test_call_with_a_descriptor),
         cmocka_unit_test(test_hostile_lines),
         WITH_PEER(test_endless_line),
         WITH_PEER(test_end_of_stream),
