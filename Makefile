@@ -12,7 +12,7 @@ DIST := $(BUILD)/dist
 help:
 	@echo "make run        make a Debian image and run it in a virtual machine of its own"
 	@echo "make test       build with gcc and clang, run every test"
-	@echo "make bench      measure start-up, exec, streams and memory beside runc and runsc"
+	@echo "make bench      measure start-up, exec, streams and memory beside runc and runsc, and under containerd"
 	@echo "make build      programs, guest kernel and initrd below $(DIST)"
 	@echo "make install    below PREFIX ($(PREFIX)); honours DESTDIR. make uninstall removes it"
 	@echo "make format     clang-format over the tree"
@@ -37,6 +37,7 @@ bench:
 	@scripts/deps bench
 	@scripts/build $(BUILD)
 	@tests/bench/run $(BUILD)
+	@tests/bench/containerd $(BUILD)
 
 install: build
 	@scripts/install $(DIST) "$(DESTDIR)$(PREFIX)" "$(DESTDIR)$(SYSCONFDIR)"
