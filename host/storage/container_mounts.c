@@ -61,8 +61,9 @@ static struct error *guest_options(const struct storage_source *sources, size_t 
         strv_append(&options, "ro");
     if (call.flags & MS_NOATIME)
         strv_append(&options, "noatime");
-    if (call.data)
-        strv_append(&options, call.data);
+    /* Each for itself: the agent looks for the directories that an overlay needs. */
+    _cleanup_strv_ char **data = call.data ? strv_split(call.data, ',') : NULL;
+    strv_extend(&options, data);
     mount_call_clear(&call);
     *ret_options = TAKE_PTR(options);
     return NULL;

@@ -447,9 +447,9 @@ static void test_layers_are_disks(void **state)
     const struct storage_mount *guest = container_storage_mounts(fixture->container, &count);
     assert_int_equal(count, 4);
     assert_string_equal(guest[1].options[0], "ro");
-    assert_string_equal(guest[3].options[0],
-        "workdir=/run/kata-containers/box/layer0/work,upperdir=/run/kata-containers/box/layer0/upper,"
-        "lowerdir=/run/kata-containers/box/layer1:/run/kata-containers/box/layer2");
+    assert_string_equal(guest[3].options[1], "upperdir=/run/kata-containers/box/layer0/upper");
+    assert_string_equal(
+        guest[3].options[2], "lowerdir=/run/kata-containers/box/layer1:/run/kata-containers/box/layer2");
 }
 
 /* ---- reading mounts ---- */
