@@ -256,3 +256,75 @@ run_to_the_end() {
 	[ "$(cat "$BATS_TEST_TMPDIR"/out.* | grep -c outside)" = 30 ]
 	for n in $(seq 30); do namespace_is_clean "caisson-n$n-$$"; done
 }
+
+# cni COMMAND PLUGIN NAMESPACE: run by the plugin's own contract, with the world as its host.
+cni() {
+	jq -n --arg type "$2" --arg data "$BATS_TEST_TMPDIR/cni" '{cniVersion: "0.4.0", name: "net", type: $type,
+		bridge: "cni0", isGateway: true, mtu: 1420, ipam: {type: "host-local", dataDir: $data,
+		routes: [{dst: "0.0.0.0/0"}, {dst: "::/0"}],
+		ranges: [[{subnet: "10.79.0.0/16"}], [{subnet: "fd79::/64"}]]}}' |
+		ip netns exec "$world" env CNI_COMMAND="$1" CNI_CONTAINERID="$3" CNI_NETNS="/run/netns/$3" CNI_IFNAME=eth0 \
+			CNI_PATH=/usr/lib/cni "/usr/lib/cni/$2"
+}
+
+# address_of FAMILY: of the container's eth0, without its prefix.
+address_of() {
+	ip -n "$box" -j "-$1" addr show dev eth0 scope global | jq -r '.[0].addr_info[0].local'
+}
+
+@test "CNI's bridge plugin: from machine to machine and to the gateway" {
+	[ -x /usr/lib/cni/bridge ] || skip "containernetworking-plugins is not installed"
+	local other=caisson-other-$$
+	make_namespaces "$other"
+	cni ADD bridge "$box" >/dev/null
+	cni ADD bridge "$other" >/dev/null
+	caisson run -d --name web --network "ns:/run/netns/$box" busybox sh -c \
+		'mkdir /www; echo from the other pod >/www/index.html; httpd -p 80 -h /www; echo ready; sleep 1000' >/dev/null
+	wait_for_line "$CAISSON_DATA/containers/$(caisson ps -q --no-trunc)/log" ready
+	run caisson run --rm --network "ns:/run/netns/$other" busybox sh -c "cat /sys/class/net/eth0/mtu
+		ip route; ip -6 route; wget -q -O - http://$(address_of 4)/; wget -q -O - 'http://[$(address_of 6)]/'
+		ping -c 1 -W 5 10.79.0.1 && ping -c 1 -W 5 fd79::1 && echo gateway"
+	expect_status 0
+	[ "${lines[0]}" = 1420 ]
+	expect_output 'default via 10.79.0.1 dev eth0'
+	expect_output 'default via fd79::1 dev eth0'
+	[ "$(grep -c 'from the other pod' <<<"$output")" = 2 ]
+	expect_output gateway
+	caisson rm -f web
+	namespace_is_clean
+	namespace_is_clean "$other"
+	cni DEL bridge "$box"
+	cni DEL bridge "$other"
+}
+
+@test "CNI's ptp plugin: only the gateway is on the link" {
+	[ -x /usr/lib/cni/ptp ] || skip "containernetworking-plugins is not installed"
+	cni ADD ptp "$box" >/dev/null
+	run in_box busybox sh -c 'ip route; ip -6 route; ping -c 1 -W 5 10.79.0.1 && ping -c 1 -W 5 fd79::1 && echo gateway'
+	expect_status 0
+	expect_output '10.79.0.0/16 via 10.79.0.1 dev eth0'
+	[[ "$output" != *'10.79.0.0/16 dev eth0'* ]]
+	expect_output gateway
+	cni DEL ptp "$box"
+}
+
+# over KIND...: a container on an interface over one end of a wire reaches the other end.
+over() {
+	ip -n "$world" link add up0 type veth peer name up1
+	ip -n "$world" addr add 10.80.0.1/24 dev up0
+	ip -n "$world" link set up0 up
+	ip -n "$world" link set up1 up
+	ip -n "$world" link add eth0 link up1 netns "$box" type "$@" 2>/dev/null || skip "this kernel has no $1"
+	ip -n "$box" addr add 10.80.0.2/24 dev eth0
+	ip -n "$box" link set eth0 up
+	run in_box busybox ping -c 2 -W 5 10.80.0.1
+	expect_status 0
+}
+
+@test "a macvlan interface" {
+	over macvlan mode bridge
+}
+
+@test "an ipvlan interface" {
+	over ipvlan mode l2
+}
