@@ -5,7 +5,6 @@
 #include "net/redirect.h"
 
 #include <linux/if_link.h>
-#include <linux/in6.h>
 #include <string.h>
 
 #define TAP_PREFIX "caisson"
@@ -35,21 +34,32 @@ struct net {
 
 /* ---- one card ---- */
 
-/* Nothing of the namespace's own goes out by the tap: no address, so no IPv6 neighbour discovery. */
+/* Nothing of the namespace's own is to go out by the tap: no address, so no IPv6 neighbour discovery. Said in
+   a message before the one that brings it up, because in one message the kernel brings it up first; a kernel
+   without IPv6 refuses, and needs it not. */
+static void forbid_addresses(int socket, int index)
+{
+    const struct ifinfomsg header = {.ifi_family = AF_UNSPEC, .ifi_index = index};
+    const uint8_t none = IN6_ADDR_GEN_MODE_NONE;
+    struct netlink_request request;
+    netlink_begin(&request, RTM_NEWLINK, 0, &header, sizeof(header));
+    struct rtattr *families = netlink_begin_nested(&request, IFLA_AF_SPEC);
+    struct rtattr *six = netlink_begin_nested(&request, AF_INET6);
+    netlink_put(&request, IFLA_INET6_ADDR_GEN_MODE, &none, sizeof(none));
+    netlink_end_nested(&request, six);
+    netlink_end_nested(&request, families);
+    error_free(netlink_call(socket, &request));
+}
+
 static struct error *configure_tap(int socket, int index, uint32_t mtu)
 {
     const struct ifinfomsg header = {
         .ifi_family = AF_UNSPEC, .ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
-    const uint8_t no_addresses = IN6_ADDR_GEN_MODE_NONE;
     struct netlink_request request;
+    forbid_addresses(socket, index);
     netlink_begin(&request, RTM_NEWLINK, 0, &header, sizeof(header));
     if (mtu > 0)
         netlink_put_number(&request, IFLA_MTU, mtu);
-    struct rtattr *families = netlink_begin_nested(&request, IFLA_AF_SPEC);
-    struct rtattr *six = netlink_begin_nested(&request, AF_INET6);
-    netlink_put(&request, IFLA_INET6_ADDR_GEN_MODE, &no_addresses, sizeof(no_addresses));
-    netlink_end_nested(&request, six);
-    netlink_end_nested(&request, families);
     return netlink_call(socket, &request);
 }
 
