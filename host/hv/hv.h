@@ -83,7 +83,7 @@ struct hv_config {
      * Until it has grown, the rest costs the host next to nothing. The growth itself is the guest's doing:
      *   memory  MemHotplugByProbe with hv_memory_address of each further block. Where memory_max is the
      *           larger one, both are rounded up to whole blocks of HV_MEMORY_BLOCK bytes, and the guest
-     *           starts with the first `memory` bytes. More than the host has in all is refused at the start.
+     *           starts with the first `memory` bytes.
      *   vCPUs   OnlineCPUMem with nb_cpus, the number of further ones, and cpu_only. Emulated machines pay
      *           for a second processor with slower atomic operations, so ask for it only where it may come.
      */

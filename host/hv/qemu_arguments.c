@@ -120,12 +120,23 @@ static char *escaped(const char *value)
     return result;
 }
 
+/*
+ * Whether the guest's memory is a file. A file server reads and writes it itself, so both must be able to map
+ * it. And what a machine may grow to can be all that the host has: of a file the kernel counts only what is
+ * touched, while it promises nobody that much anonymous memory. (QEMU can ask for memory without a promise,
+ * but not from inside the jail, where it cannot read how the kernel is set.)
+ */
+static bool has_file(const struct hv_config *config)
+{
+    return config->share_count > 0 || memory_grows(config);
+}
+
 static void add_machine(char ***line, const struct hv_config *config, const struct qemu_launch *launch)
 {
     strv_append(line, "-M");
     strv_append_printf(line,
         "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=on,mem-merge=off,dump-guest-core=off%s",
-        config->share_count ? ",memory-backend=ram" : "");
+        has_file(config) ? ",memory-backend=ram" : "");
     strv_append(line, "-accel");
     if (launch->kvm)
         strv_append(line, "kvm");
@@ -138,8 +149,7 @@ static void add_machine(char ***line, const struct hv_config *config, const stru
     strv_append_printf(line, "%u", most_vcpus(config));
     strv_append(line, "-m");
     strv_append_printf(line, "%" PRIu64 "M", most_memory(config));
-    if (config->share_count) {
-        /* The file server reads and writes guest memory itself, so it must be a file both can map. */
+    if (has_file(config)) {
         strv_append(line, "-object");
         strv_append_printf(
             line, "memory-backend-memfd,id=ram,size=%" PRIu64 "M,share=on", most_memory(config));

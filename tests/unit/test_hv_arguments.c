@@ -179,6 +179,7 @@ static void test_machines_that_grow(void **state)
     assert_string_equal(value_of(line, "-m"), "1024M");
     assert_non_null(strstr(value_of(line, "-accel"), "thread=multi"));
     assert_non_null(strstr(value_of(line, "-append"), " mem=128M maxcpus=1"));
+    assert_true(has_part(line, "memory-backend-memfd,id=ram,size=1024M,share=on"));
     assert_true(has_part(line, "virtio-scsi-device,id=hot"));
 
     /* No more than it has: as any other. */
@@ -188,6 +189,7 @@ static void test_machines_that_grow(void **state)
     _cleanup_strv_ char **fixed = qemu_arguments(&config, &emulated);
     assert_null(strstr(value_of(fixed, "-append"), "mem="));
     assert_null(strstr(value_of(fixed, "-append"), "maxcpus"));
+    assert_false(has_part(fixed, "memory-backend"));
     assert_false(has_part(fixed, "scsi"));
 }
 
