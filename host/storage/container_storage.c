@@ -232,14 +232,18 @@ bool container_storage_is_durable(const struct container_storage *container)
 
 /* ---- removal ---- */
 
-static void on_removed(evutil_socket_t fd, short what, void *context)
+void container_finish_removal(struct container_storage *container)
 {
-    struct container_storage *container = context;
     storage_done *done = container->done;
     void *done_context = container->done_context;
     container_destroy(container);
     if (done)
         done(done_context, NULL);
+}
+
+static void on_removed(evutil_socket_t fd, short what, void *context)
+{
+    container_finish_removal(context);
 }
 
 void container_removed(struct container_storage *container)

@@ -131,5 +131,7 @@ void container_take_disks(struct container_storage *container);
 void container_attached_late(struct container_storage *container);
 /* At once and without a word. */
 void container_destroy(struct container_storage *container);
+/* Destroys one that is being removed, and tells whoever asked. */
+void container_finish_removal(struct container_storage *container);
 /* Nothing of it is in use any more: frees it, from the event loop, and tells whoever waits for that. */
 void container_removed(struct container_storage *container);

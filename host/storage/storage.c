@@ -114,7 +114,7 @@ static void leave(struct container_storage *container)
     mounter_free(TAKE_PTR(container->mounter));
     scratch_free(TAKE_PTR(container->scratch));
     if (container->removing)
-        container_destroy(container);
+        container_finish_removal(container);
 }
 
 void storage_free(struct storage *storage)

@@ -340,6 +340,56 @@ static void test_shutdown_now(void **state)
     assert_int_equal(fake->machines, 0);
 }
 
+static void delete_later(struct world *world, const char *id, struct later *later)
+{
+    Task__DeleteRequest request = TASK__DELETE_REQUEST__INIT;
+    request.id = id;
+    world_call_later(world, "Delete", &request.base, later);
+}
+
+/* A Delete is answered, whatever becomes of the machine meanwhile, and nothing is reachable until it is. */
+static void test_machine_dies_under_delete(void **state)
+{
+    struct world *world = *state;
+    struct later deletion;
+    pod_up(world);
+    container_up(world, "one");
+    assert_ok(kill_container(world, "one", 9));
+    AWAIT(world, strstr(world->events, "/tasks/exit one/one 137;"));
+    fake->silent = "RemoveContainer";
+    delete_later(world, "one", &deletion);
+    AWAIT(world, fake->unanswered_count == 1);
+    assert_fails(world_delete(world, "one", ""), ERROR_NOT_FOUND, "container not created");
+    assert_create_fails(world, "one", ERROR_ALREADY_EXISTS, "already exists");
+    fake->die = "the end";
+    fake_stop(NULL);
+    AWAIT(world, deletion.done);
+    assert_int_equal(deletion.code, 0);
+    AWAIT(world, strstr(world->events, "/tasks/exit pod/pod 137;"));
+    assert_ok(world_delete(world, "pod", ""));
+}
+
+/* What the guest has still to write is the caller's next: it powers off before Delete is answered. */
+static void test_delete_waits_for_data(void **state)
+{
+    struct world *world = *state;
+    struct later deletion;
+    write_bundle(world, "one", NULL, POD_NAMESPACES);
+    create(world, "one");
+    assert_ok(world_start(world, "one", ""));
+    world->shim->sandbox->holds_data = true;
+    fake->silent = "DestroySandbox";
+    assert_ok(kill_container(world, "one", 9));
+    AWAIT(world, fake->unanswered_count == 1);
+    delete_later(world, "one", &deletion);
+    assert_fails(world_delete(world, "one", ""), ERROR_NOT_FOUND, "container not created");
+    assert_false(deletion.done);
+    fake_stop(NULL);
+    AWAIT(world, deletion.done);
+    assert_int_equal(deletion.code, 0);
+    assert_int_equal(fake->machines, 0);
+}
+
 /* ---- a machine before its containers ---- */
 
 static void note_error(void *context, struct error *error)
@@ -404,6 +454,8 @@ int main(void)
         WORLD_TEST(test_first_creation_fails),
         WORLD_TEST(test_lost_machine_in_a_pod),
         WORLD_TEST(test_shutdown_now),
+        WORLD_TEST(test_machine_dies_under_delete),
+        WORLD_TEST(test_delete_waits_for_data),
         WORLD_TEST(test_start_without_container),
         WORLD_TEST(test_refused_kinds),
     };
