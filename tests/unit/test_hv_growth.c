@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Machines that grow, with the real agent in them: disks that come and go, memory and processors that are
- * added. Needs $CAISSON_KERNEL and $CAISSON_AGENT_INITRD, and is skipped without them.
+ * Machines that change while they run, with the real agent in them: disks that come and go, memory and
+ * processors that are added, clock and entropy. Needs $CAISSON_KERNEL and $CAISSON_AGENT_INITRD, and is
+ * skipped without them.
  */
 #include "base/fd.h"
 #include "hv/hv.h"
@@ -332,6 +333,25 @@ static void test_processors_grow(void **state)
     error_free(error);
 }
 
+/* ---- what else a guest is told while it runs ---- */
+
+static void test_clock_and_entropy(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture);
+    Grpc__SetGuestDateTimeRequest date = GRPC__SET_GUEST_DATE_TIME_REQUEST__INIT;
+    date.sec = 2000000000;
+    date.usec = 999999;
+    assert_ok(call(fixture, "SetGuestDateTime", &date.base, NULL));
+    date.usec = 1000000;
+    _cleanup_error_ struct error *refused = call(fixture, "SetGuestDateTime", &date.base, NULL);
+    assert_int_equal(error_code(refused), ERROR_INVALID_ARGUMENT);
+    uint8_t bytes[512] = {1};
+    Grpc__ReseedRandomDevRequest seed = GRPC__RESEED_RANDOM_DEV_REQUEST__INIT;
+    seed.data = (ProtobufCBinaryData){.data = bytes, .len = sizeof(bytes)};
+    assert_ok(call(fixture, "ReseedRandomDev", &seed.base, NULL));
+}
+
 #define WITH_MACHINE(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -343,6 +363,7 @@ int main(void)
         WITH_MACHINE(test_no_controller),
         WITH_MACHINE(test_memory_grows),
         WITH_MACHINE(test_processors_grow),
+        WITH_MACHINE(test_clock_and_entropy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
