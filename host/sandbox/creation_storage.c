@@ -44,8 +44,8 @@ static void ignore_answer(void *context, struct error *error, const ProtobufCMes
 }
 
 /*
- * The guest's kernel remembers what it has seen of the container's directory, and as long as it does, the file
- * server has files of it open, which would keep a volume's device busy on the host. Being asked to make
+ * The guest's kernel remembers what it has seen of the container's directory, and as long as it does, the
+ * file server has files of it open, which would keep a volume's device busy on the host. Being asked to make
  * something there, the guest finds that the directory is gone and forgets all below it; that nothing can be
  * made is what is expected. This is a call that every agent has.
  */

@@ -13,8 +13,9 @@
 
 #define OPTIONS_MAX (1u << 20)
 
-/* Mount types that containerd (2.2 and later) hands over as they are: images become disks of the machine. */
-#define ALLOWED_MOUNTS "erofs"
+/* What containerd (2.2 and later) hands over as it is (its docs/mounts.md): images and writable file systems
+   become disks of the machine, templates are filled in with the places where the guest has them. */
+#define ALLOWED_MOUNTS "erofs,ext4,format/*,mkdir/*,mkfs/*"
 
 /* https://github.com/opencontainers/runtime-spec/blob/main/features.md; what the guest's kernel and agent do.
  */

@@ -166,7 +166,10 @@ static struct error *read_config(
     struct container_storage *container, const struct container_storage_config *config)
 {
     const struct storage *storage = container->storage;
-    size_t room = storage->released ? STORAGE_HOT_DISKS_MAX : STORAGE_DISKS_MAX - storage->disk_count;
+    size_t most = storage->dynamic ? STORAGE_DISKS_MAX_DYNAMIC : STORAGE_DISKS_MAX;
+    size_t room = STORAGE_HOT_DISKS_MAX;
+    if (!storage->released)
+        room = storage->disk_count < most ? most - storage->disk_count : 0;
     struct rootfs rootfs;
     TRY(container_make_files(container, config->rootfs, config->rootfs_count));
     TRY(rootfs_choose(config->rootfs, config->rootfs_count, room, &rootfs));

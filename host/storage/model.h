@@ -13,9 +13,10 @@
 #define GUEST_RUN "/run/kata-containers"
 #define GUEST_SHARE GUEST_RUN "/shared/containers"
 
-/* Disks that a machine is made with: of the eight devices of a microvm, five can be the link, the balloon, a
-   share, a network card and the controller of the disks that come later. */
+/* Disks that a machine is made with: of the eight devices of a microvm, the link, the balloon, a share and
+   two network cards take five; and the controller of disks that come later one more, where they can come. */
 #define STORAGE_DISKS_MAX 3
+#define STORAGE_DISKS_MAX_DYNAMIC 2
 /* Disks of one container in a machine that runs. */
 #define STORAGE_HOT_DISKS_MAX 16
 
