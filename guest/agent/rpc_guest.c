@@ -11,6 +11,7 @@
 #include <linux/random.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <time.h>
 
 #define MEMORY_DEVICES "/sys/devices/system/memory"
@@ -193,6 +194,14 @@ static struct error *online_cpu_mem(struct agent *agent, const Grpc__OnlineCPUMe
 }
 RPC_HANDLER(rpc_online_cpu_mem, online_cpu_mem, Grpc__OnlineCPUMemRequest);
 
+/* Half of the memory, as at the boot: what containers write into memory is below /run. */
+static struct error *grow_run(void)
+{
+    if (mount(NULL, "/run", NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV, "size=50%") < 0)
+        return error_errno(errno, "giving /run its half of the added memory");
+    return NULL;
+}
+
 static struct error *probe_memory(struct agent *agent, const Grpc__MemHotplugByProbeRequest *request)
 {
     TRY(check_guest(agent));
@@ -206,6 +215,6 @@ static struct error *probe_memory(struct agent *agent, const Grpc__MemHotplugByP
         else
             TRY(error_wrap(error, "adding the memory at %s", address));
     }
-    return NULL;
+    return grow_run();
 }
 RPC_HANDLER(rpc_mem_hotplug_by_probe, probe_memory, Grpc__MemHotplugByProbeRequest);
