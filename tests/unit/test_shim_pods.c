@@ -404,9 +404,10 @@ static void test_start_without_container(void **state)
     struct later start = {0};
     struct later again = {0};
     char *dns[] = {"nameserver 192.0.2.1", "search example", NULL};
-    const struct sandbox_annotation annotation = {"io.caisson.network", "user"};
+    const struct sandbox_annotation annotation = {"io.kubernetes.cri.sandbox-memory", "1073741824"};
     const struct sandbox_pod pod = {
         .hostname = "pod", .dns = dns, .annotations = &annotation, .annotation_count = 1};
+    sandbox->options.standalone = false;
     sandbox_start(sandbox, &pod, note_error, &start);
     sandbox_start(sandbox, &pod, note_error, &again);
     assert_int_equal(again.code, ERROR_ALREADY_EXISTS);
@@ -414,9 +415,11 @@ static void test_start_without_container(void **state)
     AWAIT(world, start.done);
     assert_int_equal(start.code, 0);
     assert_string_equal(fake->sandbox->hostname, "pod");
-    assert_int_equal(fake->sandbox->n_dns, 3); /* QEMU's own besides */
+    assert_int_equal(fake->sandbox->n_dns, 2);
     assert_string_equal(fake->sandbox->dns[1], "search example");
+    assert_true(sandbox->settings->memory > 1073741824);
     assert_string_equal(world->events, "");
+    sandbox->options.standalone = true; /* no stand-in */
     container_up(world, "one");
     take_down(world, "one");
     assert_int_equal(fake->machines, 1);
