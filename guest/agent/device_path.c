@@ -2,7 +2,9 @@
 #include "agent/device_path.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* SAM-5: targets and units have at most 14 bits in the single-level forms that virtio-scsi uses. */
 #define SCSI_NUMBER_MAX 16383
@@ -42,6 +44,18 @@ static char *scsi_path(unsigned target, unsigned unit)
     return NULL;
 }
 
+/* The kernel names a disk before it can be opened, and tells of it by an event when it can. */
+static bool is_ready(const char *path)
+{
+    struct stat status;
+    if (stat(path, &status) < 0)
+        return false;
+    if (!S_ISBLK(status.st_mode))
+        return true;
+    _cleanup_fd_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    return fd >= 0 || errno != ENXIO;
+}
+
 char *device_path(const char *driver, const char *source)
 {
     unsigned target, unit;
@@ -50,5 +64,5 @@ char *device_path(const char *driver, const char *source)
         path = must_copy(source);
     else if (parse_scsi(source, &target, &unit))
         path = scsi_path(target, unit);
-    return path && access(path, F_OK) == 0 ? TAKE_PTR(path) : NULL;
+    return path && is_ready(path) ? TAKE_PTR(path) : NULL;
 }
