@@ -126,6 +126,7 @@ static struct error *add_route(void *context, const struct nlmsghdr *message)
     route->source = text_of(header->rtm_family, &attributes[RTA_PREFSRC]);
     route->device = must_copy(link ? link->name : "");
     route->scope = header->rtm_scope;
+    route->priority = netlink_number(&attributes[RTA_PRIORITY]);
     route->family = header->rtm_family == AF_INET6 ? TYPES__IPFAMILY__v6 : TYPES__IPFAMILY__v4;
     route->flags = header->rtm_flags & RTNH_F_ONLINK;
     routes->routes[routes->n_routes++] = route;

@@ -155,6 +155,32 @@ static void test_interface_input(void **state)
     agent_refuses(test->world, "UpdateInterface", &empty.base, ERROR_INVALID_ARGUMENT, "no interface");
 }
 
+/* A card in reserve is named by its present hardware address and takes over the interface's. */
+static void test_reserve(void **state)
+{
+    struct network_test *test = *state;
+    static const char mac[] = "02:00:00:00:00:09";
+    Types__Interface interface = TYPES__INTERFACE__INIT;
+    interface.hw_addr = mac;
+    interface.device_path = "02:ca:15:52:00:00";
+    interface.name = "net1";
+    interface.mtu = 1420;
+    Grpc__UpdateInterfaceRequest request = GRPC__UPDATE_INTERFACE_REQUEST__INIT;
+    request.interface = &interface;
+    NEEDS_TAP(test);
+    agent_refuses(test->world, "UpdateInterface", &request.base, ERROR_NOT_FOUND, mac);
+    interface.device_path = "02/03"; /* a place on the PCI bus */
+    agent_refuses(test->world, "UpdateInterface", &request.base, ERROR_NOT_FOUND, mac);
+    interface.device_path = HARDWARE;
+    agent_check(agent_call(test->world, "UpdateInterface", &request.base, NULL));
+    Grpc__Interfaces *interfaces = list_interfaces(test);
+    const Types__Interface *found = find(interfaces, "net1");
+    assert_true(found && strcmp(found->hw_addr, mac) == 0);
+    assert_true(found && found->mtu == 1420);
+    assert_true(found && found->raw_flags & IFF_UP);
+    grpc__interfaces__free_unpacked(interfaces, NULL);
+}
+
 static struct error *update_routes(struct network_test *test, const Types__Route *first,
     const Types__Route *second, Grpc__Routes **ret_routes)
 {
@@ -189,6 +215,14 @@ static size_t count_routes(const Grpc__Routes *routes, const char *destination, 
     return count;
 }
 
+static uint32_t metric_of(const Grpc__Routes *routes, const char *destination)
+{
+    for (size_t i = 0; i < routes->n_routes; i++)
+        if (strcmp(routes->routes[i]->dest, destination) == 0)
+            return routes->routes[i]->priority;
+    return 0;
+}
+
 /* The gateway of the first is reached by the second, which therefore goes in first. */
 static void test_routes(void **state)
 {
@@ -197,11 +231,13 @@ static void test_routes(void **state)
     agent_check(update(test, HARDWARE, "eth0", "24"));
     Types__Route far = route("", "192.168.7.1", "eth0"), near = route("192.168.7.0/24", "", "eth0");
     near.scope = 253; /* link */
+    near.priority = 70;
     far.mtu = 1300;
     Grpc__Routes *routes;
     agent_check(update_routes(test, &far, &near, &routes));
     assert_int_equal(count_routes(routes, "", "192.168.7.1"), 1);
     assert_int_equal(count_routes(routes, "192.168.7.0/24", ""), 1);
+    assert_int_equal(metric_of(routes, "192.168.7.0/24"), 70);
     assert_int_equal(count_routes(routes, "10.0.2.0/24", ""), 1);
     grpc__routes__free_unpacked(routes, NULL);
     /* A second call replaces them. */
@@ -287,6 +323,7 @@ int main(void)
         return 0;
     }
     static const struct CMUnitTest tests[] = {TEST(test_interface), TEST(test_interface_input),
-        TEST(test_routes), TEST(test_route_input), TEST(test_neighbour), TEST(test_address_text)};
+        TEST(test_reserve), TEST(test_routes), TEST(test_route_input), TEST(test_neighbour),
+        TEST(test_address_text)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
