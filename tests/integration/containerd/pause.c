@@ -9,16 +9,16 @@
 
 int main(void)
 {
-	sigset_t awaited;
-	sigemptyset(&awaited);
-	sigaddset(&awaited, SIGINT);
-	sigaddset(&awaited, SIGTERM);
-	sigaddset(&awaited, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &awaited, NULL);
-	for (;;) {
-		if (sigwaitinfo(&awaited, NULL) != SIGCHLD)
-			return 0;
-		while (waitpid(-1, NULL, WNOHANG) > 0)
-			;
-	}
+    sigset_t awaited;
+    sigemptyset(&awaited);
+    sigaddset(&awaited, SIGINT);
+    sigaddset(&awaited, SIGTERM);
+    sigaddset(&awaited, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &awaited, NULL);
+    for (;;) {
+        if (sigwaitinfo(&awaited, NULL) != SIGCHLD)
+            return 0;
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;
+    }
 }
