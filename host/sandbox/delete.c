@@ -86,6 +86,7 @@ static void storage_is_away(void *context, struct error *error)
         sandbox_remark(deletion->container->sandbox, "container %s: removing its storage: %s",
             deletion->container->id, error_message(error));
     error_free(error);
+    deletion->awaits_machine = false;
     leave_host(deletion);
 }
 
@@ -97,10 +98,13 @@ static void left_guest(void *context, struct error *error, const ProtobufCMessag
         sandbox_remark(container->sandbox, "container %s: removing it from the guest: %s", container->id,
             error_message(error));
     error_free(error);
-    if (container->storage)
-        container_storage_remove(TAKE_PTR(container->storage), storage_is_away, deletion);
-    else
+    if (!container->storage) {
         leave_host(deletion);
+        return;
+    }
+    /* Or the machine is lost first, and its storage with it, without a word. */
+    deletion->awaits_machine = true;
+    container_storage_remove(TAKE_PTR(container->storage), storage_is_away, deletion);
 }
 
 void deletion_machine_gone(struct deletion *deletion)
