@@ -24,13 +24,21 @@
 #define FILE_BYTES_FULL (128u << 20)
 #define REPORT_LIMIT (64u << 20)
 #define INTERRUPTED_CODE 130
+#define DENSITY_QUICK 20
+#define DENSITY_FULL 200
+#define CONTAINERD_ADDRESS "/run/containerd/containerd.sock"
 
 struct compare_settings {
+    const char *app;
+    const char *containerd_address;
+    const char *via;
     const char *only;
     const char *runtimes;
     const char *output;
     const char *evidence;
     int64_t rounds;
+    bool density;
+    bool unlike;
     bool full;
     bool diff;
     bool quiet;
@@ -39,19 +47,30 @@ struct compare_settings {
 #define COMPARE(...) OPTION(compare_settings, __VA_ARGS__)
 
 static const struct option compare_options[] = {
+    COMPARE("app", 0, OPTION_TEXT, app, "IMAGE",
+        "also start a web application and ask it: an image archive, layout or directory"),
+    COMPARE("containerd-address", 0, OPTION_TEXT, containerd_address, "SOCKET",
+        "with --via containerd: where it listens (default: " CONTAINERD_ADDRESS ")"),
+    COMPARE("density", 0, OPTION_FLAG, density, NULL,
+        "also how many idle containers fit (20 of each, with "
+        "--full 200)"),
     COMPARE("diff", 0, OPTION_FLAG, diff, NULL,
         "say what changed beyond noise from the report OLD.json to NEW.json"),
     COMPARE(
         "evidence", 0, OPTION_TEXT, evidence, "DIR", "also write each piece of evidence to a file below DIR"),
-    COMPARE("full", 0, OPTION_FLAG, full, NULL, "more rounds and bigger files: takes a quarter of an hour"),
+    COMPARE("full", 0, OPTION_FLAG, full, NULL, "more rounds, bigger files, wrk where it is: half an hour"),
     COMPARE("only", 0, OPTION_TEXT, only, "LIST",
-        "only some of isolation, startup, syscalls, cpu, files, network, memory"),
+        "only some of isolation, startup, syscalls, cpu, files, network, memory, density"),
     COMPARE("output", 'o', OPTION_TEXT, output, "DIR", "where the report goes (default: caisson-compare)"),
     COMPARE("quiet", 'q', OPTION_FLAG, quiet, NULL, "no progress"),
     COMPARE(
         "rounds", 0, OPTION_NUMBER, rounds, "N", "how often each is measured (default: 6, with --full 30)"),
     COMPARE("runtimes", 0, OPTION_TEXT, runtimes, "LIST",
-        "only some of host, runc, crun, runsc, caisson, or paths of OCI runtimes"),
+        "only some of host, runc, crun, runsc, kata, caisson, or paths of OCI runtimes"),
+    COMPARE("unlike", 0, OPTION_FLAG, unlike, NULL,
+        "with --diff: also where the two were not measured alike, which is said"),
+    COMPARE("via", 0, OPTION_TEXT, via, "WHAT",
+        "what starts the containers: direct (default: the runtimes themselves) or containerd"),
     OPTIONS_END,
 };
 
@@ -61,7 +80,7 @@ static struct error *choose_parts(const char *list, struct session_options *sess
 {
     _cleanup_strv_ char **names = list ? strv_split(list, ',') : NULL;
     for (enum metric_group group = 0; !list && group < GROUP_COUNT; group++)
-        session->groups[group] = true;
+        session->groups[group] = group != GROUP_DENSITY;
     session->evidence = !list;
     STRV_FOREACH (name, names) {
         enum metric_group group = group_by_id(*name);
@@ -71,8 +90,32 @@ static struct error *choose_parts(const char *list, struct session_options *sess
             session->groups[group] = true;
         else
             return error_new(ERROR_INVALID_ARGUMENT,
-                "--only %s: there are isolation, startup, syscalls, cpu, files, network and memory", *name);
+                "--only %s: there are isolation, startup, syscalls, cpu, files, network, memory and density",
+                *name);
     }
+    return NULL;
+}
+
+static bool program_is_there(const char *name)
+{
+    _cleanup_strv_ char **directories = strv_split(getenv("PATH") ?: "", ':');
+    STRV_FOREACH (directory, directories) {
+        _cleanup_free_ char *path = must_printf("%s/%s", *directory, name);
+        if (access(path, X_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* NULL: the runtimes themselves. */
+static struct error *choose_way(const struct compare_settings *settings, const char **ret_containerd)
+{
+    bool is_direct = !settings->via || !strcmp(settings->via, "direct");
+    if (!is_direct && strcmp(settings->via, "containerd") != 0)
+        return error_new(ERROR_INVALID_ARGUMENT, "--via %s: there are direct and containerd", settings->via);
+    if (is_direct && settings->containerd_address)
+        return error_new(ERROR_INVALID_ARGUMENT, "--containerd-address is for --via containerd");
+    *ret_containerd = is_direct ? NULL : settings->containerd_address ?: CONTAINERD_ADDRESS;
     return NULL;
 }
 
@@ -84,7 +127,11 @@ static struct error *choose_session(const struct compare_settings *settings, str
         return error_new(ERROR_INVALID_ARGUMENT, "--rounds is at most %d", ROUNDS_MAX);
     if (settings->rounds > 0)
         session->rounds = (unsigned)settings->rounds;
-    return choose_parts(settings->only, session);
+    session->load = settings->full && program_is_there("wrk");
+    TRY(choose_parts(settings->only, session));
+    if (settings->density || session->groups[GROUP_DENSITY])
+        session->density = settings->full ? DENSITY_FULL : DENSITY_QUICK;
+    return NULL;
 }
 
 static struct error *find_probe(const char *self, char **ret_path)
@@ -179,6 +226,12 @@ static char *own_command(const struct compare_settings *settings)
         strv_append(&words, "--full");
     if (settings->only)
         strv_append_printf(&words, "--only %s", settings->only);
+    if (settings->density)
+        strv_append(&words, "--density");
+    if (settings->via)
+        strv_append_printf(&words, "--via %s", settings->via);
+    if (settings->app)
+        strv_append_printf(&words, "--app %s", settings->app);
     if (settings->runtimes)
         strv_append_printf(&words, "--runtimes %s", settings->runtimes);
     if (settings->rounds > 0)
@@ -201,10 +254,12 @@ static struct error *measure(const struct compare_settings *settings, struct res
     struct compare_options options = {.probe = probe,
         .caisson = self,
         .runtimes = runtimes,
+        .app = settings->app,
         .seccomp = seccomp,
         .capabilities = capabilities,
         .progress = tell,
         .context = &teller};
+    TRY(choose_way(settings, &options.containerd));
     TRY(choose_session(settings, &options.session));
     TRY(prepare_output(settings->output));
     struct error *error = compare(&options, ret_results);
@@ -223,7 +278,7 @@ static struct error *read_report(const char *path, struct results **ret_results)
     return results_read(path, text, length, ret_results);
 }
 
-static struct error *show_difference(char **arguments)
+static struct error *show_difference(char **arguments, bool unlike)
 {
     _cleanup_results_ struct results *before = NULL, *after = NULL;
     _cleanup_page_ struct page page = {0};
@@ -232,6 +287,11 @@ static struct error *show_difference(char **arguments)
             ERROR_INVALID_ARGUMENT, "--diff takes two reports: caisson compare --diff OLD.json NEW.json");
     TRY(read_report(arguments[0], &before));
     TRY(read_report(arguments[1], &after));
+    _cleanup_free_ char *difference = report_unlike(before, after);
+    if (difference && !unlike)
+        return error_new(ERROR_FAILED_PRECONDITION,
+            "the two reports were not made alike: %s; --diff --unlike compares them all the same",
+            difference);
     report_difference(before, after, &page);
     _cleanup_free_ char *text = page_markdown(&page);
     fputs(text, stdout);
@@ -244,7 +304,7 @@ static struct error *run_compare(void *context, char **arguments, int *ret_code)
     _cleanup_results_ struct results *results = NULL;
     *ret_code = 0;
     if (settings->diff)
-        return show_difference(arguments);
+        return show_difference(arguments, settings->unlike);
     if (*arguments)
         return error_new(
             ERROR_INVALID_ARGUMENT, "%s: runtimes are named with --runtimes %s", *arguments, *arguments);

@@ -72,11 +72,15 @@ json_t *bundle_config(const struct workplace *workplace, const struct purpose *p
 
 struct error *bundle_write(struct subject *subject, const struct purpose *purpose, char **ret_bundle)
 {
+    return bundle_store(subject, bundle_config(subject->workplace, purpose), ret_bundle);
+}
+
+struct error *bundle_store(struct subject *subject, json_t *config_taken, char **ret_bundle)
+{
     _cleanup_free_ char *bundle = must_printf("%s/bundle-%u", subject->state, subject->bundles++);
     _cleanup_free_ char *path = must_printf("%s/config.json", bundle);
-    json_t *config = bundle_config(subject->workplace, purpose);
-    _cleanup_free_ char *text = json_dumps(config, JSON_COMPACT);
-    json_decref(config);
+    _cleanup_free_ char *text = json_dumps(config_taken, JSON_COMPACT);
+    json_decref(config_taken);
     if (mkdir(bundle, 0700) < 0)
         return error_errno(errno, "making %s", bundle);
     TRY(file_write_text(AT_FDCWD, path, text));

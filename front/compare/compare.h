@@ -6,10 +6,12 @@
 #include "compare/session.h"
 
 struct compare_options {
-    const char *probe;     /* the probe's program */
-    const char *caisson;   /* this program */
-    char *const *runtimes; /* NULL: all that are there */
-    const json_t *seccomp; /* linux.seccomp of an ordinary container, and its capabilities */
+    const char *probe;      /* the probe's program */
+    const char *caisson;    /* this program */
+    char *const *runtimes;  /* NULL: all that are there */
+    const char *containerd; /* its address, to have the containers started by it; NULL: by the runtimes */
+    const char *app;        /* an image of a web application, or NULL */
+    const json_t *seccomp;  /* linux.seccomp of an ordinary container, and its capabilities */
     char *const *capabilities;
     struct session_options session;
     session_progress *progress;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a runtime leaves running descends from this process, because this process adopts orphans. /proc is
- * read twice at most: once for parents, once for the numbers of those that are ours.
+ * What a runtime leaves running descends from this process, because this process adopts orphans. What
+ * containerd runs for us descends from its shims instead, which carry the name of our namespace in their
+ * command lines. /proc is read twice at most: once for parents, once for the numbers of those that are ours.
  */
 #include "compare/launch.h"
 
@@ -19,6 +20,7 @@
 
 struct relation {
     pid_t pid, parent;
+    bool is_root; /* whose descendants are looked for */
 };
 
 struct family {
@@ -41,7 +43,20 @@ static pid_t parent_of(pid_t pid)
     return after && sscanf(after + 1, " %*c %d", &parent) == 1 ? parent : 0;
 }
 
-static void family_read(struct family *family)
+/* Whether it is one of containerd's shims with that word among its arguments. */
+static bool is_shim_of(pid_t pid, const char *mark)
+{
+    _cleanup_free_ char *path = must_printf("/proc/%d/cmdline", (int)pid), *text = NULL;
+    size_t length = 0;
+    struct error *error = file_read(AT_FDCWD, path, STAT_MAX, &text, &length);
+    bool found = !error && length > 0 && strstr(text, "containerd-shim") &&
+                 memmem(text, length, mark, strlen(mark)) != NULL;
+    error_free(error);
+    return found;
+}
+
+/* Roots are the shims with the mark, or without one this process. */
+static void family_read(struct family *family, const char *mark)
 {
     DIR *directory = opendir("/proc");
     struct dirent *entry;
@@ -51,25 +66,26 @@ static void family_read(struct family *family)
         if (pid <= 0)
             continue;
         family->all = must_resize(family->all, family->count + 1, sizeof(*family->all));
-        family->all[family->count++] = (struct relation){pid, parent_of(pid)};
+        family->all[family->count++] =
+            (struct relation){pid, parent_of(pid), mark ? is_shim_of(pid, mark) : pid == getpid()};
     }
     if (directory)
         closedir(directory);
 }
 
-static pid_t lookup_parent(const struct family *family, pid_t pid)
+static const struct relation *lookup(const struct family *family, pid_t pid)
 {
     for (size_t i = 0; i < family->count; i++)
         if (family->all[i].pid == pid)
-            return family->all[i].parent;
-    return 0;
+            return &family->all[i];
+    return NULL;
 }
 
-static bool descends(const struct family *family, pid_t pid, pid_t ancestor)
+static bool descends(const struct family *family, const struct relation *one)
 {
-    for (int depth = 0; pid > 0 && depth < 64; depth++) {
-        pid = lookup_parent(family, pid);
-        if (pid == ancestor)
+    for (int depth = 0; one && depth < 64; depth++) {
+        one = lookup(family, one->parent);
+        if (one && one->is_root)
             return true;
     }
     return false;
@@ -108,14 +124,15 @@ static double cpu_of(pid_t pid)
     return milliseconds;
 }
 
-struct usage descendants_usage(void)
+struct usage descendants_usage(const char *mark)
 {
     struct family family;
     struct usage usage = {0};
-    family_read(&family);
+    family_read(&family, mark);
     for (size_t i = 0; i < family.count; i++) {
         pid_t pid = family.all[i].pid;
-        if (!descends(&family, pid, getpid()))
+        bool is_shim = mark && family.all[i].is_root;
+        if (!is_shim && !descends(&family, &family.all[i]))
             continue;
         usage.pss_mebibytes += pss_of(pid);
         usage.cpu_milliseconds += cpu_of(pid);
@@ -129,9 +146,9 @@ unsigned descendants_end(void)
 {
     struct family family;
     unsigned count = 0;
-    family_read(&family);
+    family_read(&family, NULL);
     for (size_t i = 0; i < family.count; i++)
-        if (descends(&family, family.all[i].pid, getpid())) {
+        if (descends(&family, &family.all[i])) {
             kill(family.all[i].pid, SIGKILL);
             count++;
         }

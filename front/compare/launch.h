@@ -65,7 +65,8 @@ struct usage {
     unsigned processes;
 };
 
-/* Of all that descends from this process. */
-struct usage descendants_usage(void);
+/* Of all that descends from this process; with a mark, of containerd's shims that have it among their
+   arguments and of all that descends from those. */
+struct usage descendants_usage(const char *mark);
 /* Kills and reaps them all; returns how many there were. */
 unsigned descendants_end(void);

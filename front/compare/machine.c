@@ -51,15 +51,29 @@ static const char *cgroup_mode(void)
 }
 
 /* "cpu user nice system idle iowait irq softirq steal ...": time that the hypervisor gave to others. */
-double machine_steal_share(void)
+struct steal machine_steal(void)
 {
     _cleanup_free_ char *text = read_or_empty("/proc/stat");
-    unsigned long long n[8] = {0}, all = 0;
+    unsigned long long n[8] = {0};
+    struct steal steal = {0};
     sscanf(text, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &n[0], &n[1], &n[2], &n[3], &n[4], &n[5],
         &n[6], &n[7]);
     for (size_t i = 0; i < ARRAY_SIZE(n); i++)
-        all += n[i];
-    return all > 0 ? (double)n[7] / (double)all : 0;
+        steal.all += n[i];
+    steal.stolen = n[7];
+    return steal;
+}
+
+double steal_share(struct steal before, struct steal after)
+{
+    return after.all > before.all ? (double)(after.stolen - before.stolen) / (double)(after.all - before.all)
+                                  : 0;
+}
+
+double machine_load(void)
+{
+    struct sysinfo info;
+    return sysinfo(&info) == 0 ? (double)info.loads[0] / (1 << SI_LOAD_SHIFT) : 0;
 }
 
 json_t *machine_describe(void)
@@ -76,7 +90,7 @@ json_t *machine_describe(void)
     json_object_set_new(machine, "memory_mebibytes",
         json_integer((json_int_t)((uint64_t)info.totalram * info.mem_unit >> 20)));
     json_object_set_new(machine, "cgroups", json_string(cgroup_mode()));
-    json_object_set_new(machine, "load", json_real((double)info.loads[0] / (1 << SI_LOAD_SHIFT)));
+    json_object_set_new(machine, "load", json_real(machine_load()));
     json_object_set_new(machine, "user", json_integer((json_int_t)geteuid()));
     return machine;
 }

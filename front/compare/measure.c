@@ -159,9 +159,9 @@ void measure_idle(struct session *session, struct subject *subject, bool counts)
         return;
     }
     launcher_wait(session->launcher, IDLE_MILLISECONDS); /* what starting left to do is done by then */
-    struct usage before = descendants_usage();
+    struct usage before = descendants_usage(subject->mark);
     launcher_wait(session->launcher, IDLE_MILLISECONDS);
-    struct usage after = descendants_usage();
+    struct usage after = descendants_usage(subject->mark);
     if (counts && !session->launcher->interrupted) {
         series_add(&subject->result->series[METRIC_IDLE_MEMORY], after.pss_mebibytes);
         series_add(&subject->result->series[METRIC_IDLE_CPU],

@@ -30,6 +30,11 @@ const struct group_description groups[GROUP_COUNT] = {
         "A container that waits: the proportional memory (Pss) of every process that the host runs for it, "
         "and the "
         "processor time that these use meanwhile."},
+    [GROUP_DENSITY] = {"density", "How many fit",
+        "Idle containers started one after the other until the limit or until half of the free memory is "
+        "used. What each further one costs is told twice: by the proportional memory (Pss) of all "
+        "processes, and by what the whole machine has left (MemAvailable), which also counts what the kernel "
+        "holds for it. How many would fit is the free memory over the dearer of the two."},
 };
 
 const struct metric_description metrics[METRIC_COUNT] = {
@@ -61,8 +66,18 @@ const struct metric_description metrics[METRIC_COUNT] = {
         true, "random_write"},
     [METRIC_HTTP_LATENCY] = {"network.latency", GROUP_NETWORK, "one request", "ms", false, NULL},
     [METRIC_HTTP_RATE] = {"network.rate", GROUP_NETWORK, "requests", "/s", true, NULL},
+    [METRIC_HTTP_LOAD] = {"network.load", GROUP_NETWORK, "requests of wrk, 16 connections", "/s", true, NULL},
+    [METRIC_APP_READY] = {"network.app_ready", GROUP_NETWORK, "application: start to first answer", "ms",
+        false, NULL},
+    [METRIC_APP_LATENCY] = {"network.app", GROUP_NETWORK, "application: one request", "ms", false, NULL},
     [METRIC_IDLE_MEMORY] = {"memory.pss", GROUP_MEMORY, "memory of an idle container", "MiB", false, NULL},
     [METRIC_IDLE_CPU] = {"memory.cpu", GROUP_MEMORY, "processor while idle", "ms/s", false, NULL},
+    [METRIC_DENSITY_STARTED] = {"density.started", GROUP_DENSITY, "at once", "idle containers", true, NULL},
+    [METRIC_DENSITY_PSS] = {"density.pss", GROUP_DENSITY, "each further one, Pss", "MiB", false, NULL},
+    [METRIC_DENSITY_AVAILABLE] = {"density.available", GROUP_DENSITY,
+        "each further one, memory that the machine lost", "MiB", false, NULL},
+    [METRIC_DENSITY_FIT] = {"density.fit", GROUP_DENSITY, "would fit in the free memory", "containers", true,
+        NULL},
 };
 
 enum metric metric_by_id(const char *id)

@@ -1,46 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A web client that measures: one request after the other, over loopback only. */
+/* The probe's web server, asked one request after the other, and with --full by many connections at once. */
+#include "compare/http.h"
 #include "compare/session.h"
 
 #include "base/fd.h"
 
-#include <arpa/inet.h>
-#include <netinet/tcp.h>
-#include <poll.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
 
 #define REQUESTS 50
 #define RATE_NANOSECONDS 500000000
-#define ANSWER_SECONDS 10
-/* How often a first connection is tried while the way to a server that listens is not open yet. */
-#define TRIES 100
-#define TRY_MILLISECONDS 50
+#define READY_MILLISECONDS 10000
+#define LOAD_LIMIT 30000
 
 static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-
-static double milliseconds_now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
-}
-
-static struct error *connect_to(uint16_t port, int *ret_fd)
-{
-    const struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    const struct timeval patience = {.tv_sec = ANSWER_SECONDS};
-    int one = 1;
-    _cleanup_fd_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-        return error_errno(errno, "connecting to port %u", port);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    *ret_fd = TAKE_FD(fd);
-    return NULL;
-}
 
 /* The page is the probe's, whose length and end are known. */
 static struct error *ask(int fd)
@@ -63,46 +36,48 @@ static struct error *ask(int fd)
 static struct error *ask_once(uint16_t port, double *ret_milliseconds)
 {
     _cleanup_fd_ int fd = -1;
-    double begin = milliseconds_now();
-    TRY(connect_to(port, &fd));
+    double begin = http_now();
+    TRY(http_connect(port, &fd));
     TRY(ask(fd));
-    *ret_milliseconds = milliseconds_now() - begin;
+    *ret_milliseconds = http_now() - begin;
     return NULL;
-}
-
-/* A published port accepts before the way into the container is open. */
-static struct error *first_answer(struct launcher *launcher, uint16_t port)
-{
-    struct error *error = NULL;
-    double unused;
-    for (int i = 0; i < TRIES && !launcher_interrupted(launcher); i++) {
-        error_free(error);
-        error = ask_once(port, &unused);
-        if (!error)
-            return NULL;
-        launcher_wait(launcher, TRY_MILLISECONDS);
-    }
-    return error ?: error_new(ERROR_CANCELLED, "interrupted");
 }
 
 static struct error *ask_on(uint16_t port, double *ret_rate)
 {
     _cleanup_fd_ int fd = -1;
     unsigned count = 0;
-    TRY(connect_to(port, &fd));
-    double begin = milliseconds_now(), end = begin;
+    TRY(http_connect(port, &fd));
+    double begin = http_now(), end = begin;
     for (; end - begin < RATE_NANOSECONDS / 1e6; count++) {
         TRY(ask(fd));
-        end = milliseconds_now();
+        end = http_now();
     }
     *ret_rate = count * 1e3 / (end - begin);
     return NULL;
 }
 
+/* "Requests/sec:  12345.67" is the line of wrk that counts. */
+static struct error *load(struct session *session, struct subject *subject, uint16_t port, bool counts)
+{
+    _cleanup_free_ char *address = must_printf("http://127.0.0.1:%u/", port);
+    char *const arguments[] = {
+        (char[]){"wrk"}, (char[]){"-t1"}, (char[]){"-c16"}, (char[]){"-d2s"}, address, NULL};
+    struct launched launched = {0};
+    double rate;
+    TRY(launch_checked(session->launcher, arguments, LOAD_LIMIT, &launched));
+    const char *line = strstr(launched.output, "Requests/sec:");
+    bool is_read = line && sscanf(line, "Requests/sec: %lf", &rate) == 1;
+    if (is_read && counts)
+        series_add(&subject->result->series[METRIC_HTTP_LOAD], rate);
+    launched_clear(&launched);
+    return is_read ? NULL : error_new(ERROR_DATA_LOSS, "wrk does not say how many requests it made");
+}
+
 static struct error *ask_all(struct session *session, struct subject *subject, uint16_t port, bool counts)
 {
     double value;
-    TRY(first_answer(session->launcher, port));
+    TRY(http_first_answer(session->launcher, port, READY_MILLISECONDS));
     for (int i = 0; i < REQUESTS; i++) {
         TRY(ask_once(port, &value));
         if (counts)
@@ -114,17 +89,11 @@ static struct error *ask_all(struct session *session, struct subject *subject, u
     return NULL;
 }
 
-/* One that nobody listens at now. */
-static struct error *free_port(uint16_t *ret_port)
+static void note_all(struct subject *subject, const char *note)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(address);
-    _cleanup_fd_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, size) < 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &size) < 0)
-        return error_errno(errno, "finding a free port");
-    *ret_port = ntohs(address.sin_port);
-    return NULL;
+    for (enum metric metric = METRIC_HTTP_LATENCY; metric <= METRIC_HTTP_LOAD; metric++)
+        if (!subject->result->series[metric].note)
+            subject->result->series[metric].note = must_copy(note);
 }
 
 /* What carries the packets is not the same everywhere, and the report has to say it. */
@@ -135,11 +104,8 @@ static void note_path(struct subject *subject)
                            ? subject->variant ? "through the sandbox's own use of the host's network"
                                               : "on the host's own network: there is nothing in between"
                            : NULL;
-    for (enum metric metric = METRIC_HTTP_LATENCY; metric <= METRIC_HTTP_RATE; metric++) {
-        struct series *series = &subject->result->series[metric];
-        if (path && !series->note)
-            series->note = must_copy(path);
-    }
+    if (path)
+        note_all(subject, path);
 }
 
 static struct error *serve_and_ask(struct session *session, struct subject *subject, bool counts)
@@ -147,17 +113,24 @@ static struct error *serve_and_ask(struct session *session, struct subject *subj
     uint16_t port;
     struct kept kept = {0};
     _cleanup_free_ char *id = NULL;
-    TRY(free_port(&port));
+    TRY(http_free_port(&port));
     _cleanup_free_ char *number = must_printf("%u", port);
     char *const command[] = {(char[]){"serve"}, number, NULL};
     TRY(keep_probe(session, subject, &(struct purpose){.command = command, .port = port}, &kept, &id));
     struct error *error = ask_all(session, subject, port, counts);
+    struct error *under_load = !error && session->options->load ? load(session, subject, port, counts) : NULL;
+    if (under_load)
+        take_failure(subject, under_load, METRIC_HTTP_LOAD, METRIC_HTTP_LOAD);
     end_probe(subject, &kept, id);
     return error;
 }
 
 void measure_network(struct session *session, struct subject *subject, bool counts)
 {
+    if (subject->ops == &subject_containerd) {
+        note_all(subject, "not measured: ctr publishes no port");
+        return;
+    }
     note_path(subject);
     struct error *error = serve_and_ask(session, subject, counts);
     if (error)

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define STEAL_NOTABLE 0.02
+
 static const char *machine_text(const struct results *results, const char *key)
 {
     return json_string_value(json_object_get(results->machine, key)) ?: "unknown";
@@ -23,10 +25,26 @@ static void title(const struct results *results, struct page *page)
         results->started ?: "", machine_text(results, "processor"), machine_number(results, "processors"),
         machine_number(results, "memory_mebibytes"), machine_text(results, "system"),
         machine_text(results, "kernel"), results->command ?: "caisson compare");
+    if (results->via)
+        page_paragraph(page, "The containers were started through %s.", results->via);
     if (results->interrupted)
         page_paragraph(page, "This run was interrupted: what had been measured by then is here, and "
                              "there are fewer samples than "
                              "planned.");
+}
+
+/* What else went on, in numbers that say when the figures are not to be trusted. */
+static void conditions(const struct results *results, struct page *page)
+{
+    double steal = json_real_value(json_object_get(results->machine, "steal"));
+    double load = json_real_value(json_object_get(results->machine, "load"));
+    if (steal > STEAL_NOTABLE)
+        page_item(page,
+            "Beware: the machine's host took so much of the processors that times are longer than "
+            "they are elsewhere.");
+    if (load > (double)machine_number(results, "processors"))
+        page_item(page, "Beware: the machine was busy with other things when this began; the ratios between "
+                        "runtimes hold better than the times.");
 }
 
 void report_method(const struct results *results, struct page *page)
@@ -44,10 +62,13 @@ void report_method(const struct results *results, struct page *page)
                     "six samples they are the "
                     "smallest and the largest.");
     page_item(page,
-        "Cgroups: %s. Load when it began: %.1f. Processor time that the machine's own host took since boot: "
-        "%.2f %%.",
+        "Cgroups: %s. Load when it began: %.1f, when it ended: %.1f. Processor time that the machine's own "
+        "host "
+        "took meanwhile: %.2f %%.",
         machine_text(results, "cgroups"), json_real_value(json_object_get(results->machine, "load")),
-        100 * json_real_value(json_object_get(results->machine, "steal_after")));
+        json_real_value(json_object_get(results->machine, "load_after")),
+        100 * json_real_value(json_object_get(results->machine, "steal")));
+    conditions(results, page);
     page_item(page, "Memory is the proportional set size of every process that descends from the runtime's.");
     for (size_t i = 0; i < results->count; i++)
         page_item(page, "%s: %s", results->subjects[i]->name,
@@ -89,60 +110,4 @@ char *report_summary(const struct results *results)
         strv_take(&lines, line);
     }
     return strv_join(lines, "\n");
-}
-
-/* ---- differences ---- */
-
-static void difference_row(struct block *table, const char *subject, const struct metric_description *metric,
-    const struct summary *before, const struct summary *after)
-{
-    char **row = NULL;
-    bool better = metric->higher_is_better ? after->median > before->median : after->median < before->median;
-    strv_append(&row, subject);
-    strv_append_printf(&row, "%s, %s", metric->title, metric->unit);
-    strv_take(&row, number_text(before->median));
-    strv_take(&row, number_text(after->median));
-    strv_append_printf(&row, "%+.0f %%", 100 * (after->median - before->median) / before->median);
-    strv_append(&row, better ? "better" : "worse");
-    table_row(table, row);
-}
-
-static size_t compare_subjects(
-    const struct subject_result *before, const struct subject_result *after, struct block *table)
-{
-    size_t changed = 0;
-    for (enum metric metric = 0; metric < METRIC_COUNT; metric++) {
-        struct summary old = series_summary(&before->series[metric]),
-                       new = series_summary(&after->series[metric]);
-        if (!summaries_differ(&old, &new) || old.median == 0)
-            continue;
-        difference_row(table, after->name, &metrics[metric], &old, &new);
-        changed++;
-    }
-    return changed;
-}
-
-void report_difference(const struct results *before, const struct results *after, struct page *ret_page)
-{
-    struct page page = {0};
-    size_t changed = 0, common = 0;
-    page_heading(&page, 1, "What changed beyond noise");
-    page_paragraph(&page,
-        "From %s to %s. A change counts where the intervals of the two medians do not meet.",
-        before->started ?: "before", after->started ?: "after");
-    if (!json_equal(
-            json_object_get(before->machine, "processor"), json_object_get(after->machine, "processor")) ||
-        !json_equal(json_object_get(before->machine, "kernel"), json_object_get(after->machine, "kernel")))
-        page_paragraph(&page, "The two were measured on unlike machines (processor or kernel).");
-    struct block *table =
-        page_table(&page, (char *[]){"runtime", "what", "before", "after", "change", "", NULL});
-    for (size_t i = 0; i < after->count; i++) {
-        const struct subject_result *old = results_find(before, after->subjects[i]->name);
-        if (!old)
-            continue;
-        common++;
-        changed += compare_subjects(old, after->subjects[i], table);
-    }
-    page_paragraph(&page, "%zu changes in %zu runtimes that both have.", changed, common);
-    *ret_page = page;
 }

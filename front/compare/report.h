@@ -9,6 +9,9 @@ void report_write(const struct results *results, struct page *ret_page);
 /* What a terminal shows at the end: a few lines, owned by the caller. */
 char *report_summary(const struct results *results);
 /* What changed from one report to another beyond their noise. */
+/* What makes two reports so unlike that changes between them say nothing of the runtimes, in a phrase that is
+   owned by the caller; NULL: they are alike. */
+char *report_unlike(const struct results *before, const struct results *after);
 void report_difference(const struct results *before, const struct results *after, struct page *ret_page);
 
 /* ---- parts, one file each ---- */

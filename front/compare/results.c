@@ -38,6 +38,7 @@ static void subject_result_free(struct subject_result *subject)
     free(subject->version);
     free(subject->description);
     free(subject->unusable);
+    free(subject->stopped);
     free(subject->calls);
     free(subject);
 }
@@ -52,6 +53,7 @@ void results_free(struct results *results)
     free(results->started);
     free(results->command);
     free(results->version);
+    free(results->via);
     free(results);
 }
 
@@ -127,6 +129,7 @@ static json_t *subject_to_json(const struct subject_result *subject)
     set_text(object, "version", subject->version);
     set_text(object, "description", subject->description);
     set_text(object, "unusable", subject->unusable);
+    set_text(object, "stopped", subject->stopped);
     json_object_set_new(object, "own_kernel", json_boolean(subject->own_kernel));
     json_object_set_new(object, "hardware", json_boolean(subject->hardware));
     if (subject->evidence)
@@ -146,6 +149,8 @@ char *results_write(const struct results *results)
     set_text(document, "started", results->started);
     set_text(document, "command", results->command);
     set_text(document, "version", results->version);
+    set_text(document, "via", results->via);
+    json_object_set_new(document, "file_bytes", json_integer(results->file_bytes));
     json_object_set_new(document, "rounds", json_integer(results->rounds));
     json_object_set_new(document, "interrupted", json_boolean(results->interrupted));
     if (results->machine)
@@ -217,6 +222,7 @@ static struct error *read_subject(
     TRY(get_text(object, path, "version", &subject->version));
     TRY(get_text(object, path, "description", &subject->description));
     TRY(get_text(object, path, "unusable", &subject->unusable));
+    TRY(get_text(object, path, "stopped", &subject->stopped));
     TRY(get_text(object, path, "calls", &subject->calls));
     TRY(json_get_bool(object, path, "own_kernel", &subject->own_kernel));
     TRY(json_get_bool(object, path, "hardware", &subject->hardware));
@@ -238,6 +244,8 @@ static struct error *read_head(const json_t *document, const char *name, struct 
     TRY(get_text(document, name, "started", &results->started));
     TRY(get_text(document, name, "command", &results->command));
     TRY(get_text(document, name, "version", &results->version));
+    TRY(get_text(document, name, "via", &results->via));
+    TRY(json_get_integer(document, name, "file_bytes", 0, INT64_MAX, &results->file_bytes));
     TRY(json_get_integer(document, name, "rounds", 0, INT32_MAX, &results->rounds));
     TRY(json_get_bool(document, name, "interrupted", &results->interrupted));
     TRY(json_get_object(document, name, "machine", &machine));

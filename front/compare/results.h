@@ -32,15 +32,18 @@ struct subject_result {
     bool own_kernel;   /* the container's kernel is not the host's */
     bool hardware;     /* hardware virtualization is the wall */
     char *unusable;    /* why it could not run; NULL where it could */
+    char *stopped;     /* why it was left out from some moment on: it hung; or NULL */
     json_t *evidence;  /* the probe's, or NULL */
     char *calls;       /* a letter for each system call number, as the probe gives them; or NULL */
     struct series series[METRIC_COUNT];
 };
 
 struct results {
-    char *started; /* RFC 3339 */
-    char *command; /* as it was called */
-    char *version; /* of this program */
+    char *started;      /* RFC 3339 */
+    char *command;      /* as it was called */
+    char *version;      /* of this program */
+    char *via;          /* "containerd 1.6.20": what started the containers; NULL: the runtimes themselves */
+    int64_t file_bytes; /* size of the file that was written and read */
     json_t *machine;
     int64_t rounds;
     bool interrupted;

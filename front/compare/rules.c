@@ -161,5 +161,7 @@ char *subject_answer(const struct results *results, const struct subject_result 
         return must_printf("cannot run here: %s", subject->unusable);
     if (subject_wall(subject) == WALL_NONE)
         return must_copy("the baseline, no runtime: what the machine does without any wall");
+    if (subject->stopped)
+        return must_printf("wall: %s; %s", wall_name(subject_wall(subject)), subject->stopped);
     return must_printf("wall: %s%s%s%s%s", wall_name(subject_wall(subject)), start, calls, files, memory);
 }

@@ -7,10 +7,10 @@
 
 /* ---- for the parts ---- */
 
-static char *new_id(const struct subject *subject)
+static char *new_id(struct subject *subject)
 {
     /* Cgroups are named after containers, so no two runtimes may share an id. */
-    return must_printf("compare-%d-%s-%u", (int)getpid(), subject->result->name, subject->bundles);
+    return must_printf("compare-%d-%s-%u", (int)getpid(), subject->result->name, subject->containers++);
 }
 
 struct error *run_probe(
@@ -65,6 +65,10 @@ void take_answer(
 
 void take_failure(struct subject *subject, struct error *error, enum metric first, enum metric last)
 {
+    /* Who hangs once would hang in every round, and everybody waits. */
+    if (error_code(error) == ERROR_DEADLINE_EXCEEDED && !subject->result->stopped)
+        subject->result->stopped =
+            must_printf("left out from %s on: %s", metrics[first].title, error_message(error));
     if (error_code(error) != ERROR_CANCELLED)
         for (enum metric metric = first; metric <= last; metric++)
             series_fail(
@@ -84,6 +88,7 @@ static const struct {
     {GROUP_SYSCALLS, "system calls, processor", measure_work, 3},
     {GROUP_FILES, "files", measure_files, 3},
     {GROUP_NETWORK, "network", measure_network, 3},
+    {GROUP_NETWORK, "application", measure_application, 3},
     {GROUP_MEMORY, "idling", measure_idle, 3},
 };
 
@@ -92,6 +97,8 @@ static bool is_due(const struct session *session, size_t part, unsigned round)
     bool wanted = session->options->groups[parts[part].group];
     if (parts[part].measure == measure_work)
         wanted |= session->options->groups[GROUP_CPU];
+    if (parts[part].measure == measure_application)
+        wanted &= session->subjects[0]->workplace->app != NULL;
     return wanted && round % parts[part].every == 0;
 }
 
@@ -101,6 +108,7 @@ static unsigned count_steps(const struct session *session)
     for (unsigned round = 0; round <= session->options->rounds; round++)
         for (size_t part = 0; part < ARRAY_SIZE(parts); part++)
             steps += is_due(session, part, round);
+    steps += session->options->density;
     return steps * (unsigned)session->count;
 }
 
@@ -120,6 +128,8 @@ static void do_round(struct session *session, unsigned round)
             struct subject *subject = session->subjects[(i + round) % session->count];
             if (!is_due(session, part, round) || launcher_interrupted(session->launcher))
                 continue;
+            if (subject->result->stopped)
+                continue;
             tell(session, subject, parts[part].doing);
             parts[part].measure(session, subject, round > 0);
             descendants_end();
@@ -135,6 +145,18 @@ static void gather_evidence(struct session *session)
     }
 }
 
+static void gather_density(struct session *session)
+{
+    for (size_t i = 0; i < session->count && session->options->density > 0; i++) {
+        struct subject *subject = session->subjects[i];
+        if (subject->result->stopped || launcher_interrupted(session->launcher))
+            continue;
+        tell(session, subject, "how many fit");
+        session->steps_done += session->options->density - 1;
+        measure_density(session, subject);
+    }
+}
+
 void session_run(struct session *session)
 {
     session->steps = count_steps(session);
@@ -143,6 +165,7 @@ void session_run(struct session *session)
         gather_evidence(session);
     for (unsigned round = 0; round <= session->options->rounds; round++)
         do_round(session, round);
+    gather_density(session);
     session->results->rounds = session->options->rounds;
     session->results->interrupted = session->launcher->interrupted;
     descendants_end();

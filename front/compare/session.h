@@ -12,6 +12,8 @@ struct session_options {
     bool groups[GROUP_COUNT]; /* which are measured */
     bool evidence;
     uint64_t file_bytes; /* size of the file that is written and read */
+    unsigned density;    /* how many containers at once, at most; 0: not measured */
+    bool load;           /* wrk as well, where it is */
 };
 
 /* What goes on, for a person: runtime and what is done, and how far of all. */
@@ -40,6 +42,8 @@ void measure_work(struct session *session, struct subject *subject, bool counts)
 void measure_files(struct session *session, struct subject *subject, bool counts);
 void measure_network(struct session *session, struct subject *subject, bool counts);
 void measure_idle(struct session *session, struct subject *subject, bool counts);
+void measure_application(struct session *session, struct subject *subject, bool counts);
+void measure_density(struct session *session, struct subject *subject);
 
 /* For them: runs the probe in a fresh container and reads its answer. */
 struct error *run_probe(

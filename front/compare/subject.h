@@ -14,12 +14,15 @@
 
 /* Where the comparison happens; everything below `directory` is removed at its end. Borrowed strings. */
 struct workplace {
-    const char *directory; /* private, on a real disk */
-    const char *rootfs;    /* below it: what every container runs in; the probe is /probe */
-    const char *volume;    /* below it: given to containers at /volume */
-    const char *probe;     /* on the host */
-    const char *caisson;   /* this program */
-    const json_t *seccomp; /* linux.seccomp for all, and capabilities as "CAP_..." */
+    const char *directory;  /* private, on a real disk */
+    const char *rootfs;     /* below it: what every container runs in; the probe is /probe */
+    const char *volume;     /* below it: given to containers at /volume */
+    const char *probe;      /* on the host */
+    const char *caisson;    /* this program */
+    const char *containerd; /* its address, where containers are started through it; or NULL */
+    const char *namespace;  /* of ours in it: nobody else's names are like it */
+    const struct app *app;  /* a real application, or NULL */
+    const json_t *seccomp;  /* linux.seccomp for all, and capabilities as "CAP_..." */
     char *const *capabilities;
     struct launcher *launcher;
 };
@@ -47,6 +50,9 @@ struct subject_ops {
     char **(*start)(struct subject *subject, const char *id);
     char **(*remove)(struct subject *subject, const char *id);
     char **(*exec)(struct subject *subject, const char *id, char *const *command);
+    /* The workplace's application, to be asked at *port: published there, or another one is put there. NULL:
+       it cannot be published. */
+    struct error *(*run_app)(struct subject *subject, const char *id, uint16_t *port, char ***ret_arguments);
     /* Gets rid of a container in any state, without a word. */
     void (*end)(struct subject *subject, const char *id);
     void (*free)(struct subject *subject);
@@ -59,7 +65,8 @@ struct subject {
     char *program;
     char *variant; /* runsc's platform, caisson's hypervisor; or NULL */
     char *state;   /* directory of its own */
-    unsigned bundles;
+    unsigned bundles, containers; /* so many were made */
+    const char *mark; /* what finds its processes, see descendants_usage */
 };
 
 /* Finds what there is on this machine, in the order of the report: host, runc, crun, runsc with each
@@ -69,9 +76,17 @@ size_t subjects_find(const struct workplace *workplace, char *const *wanted, str
     struct subject *ret_subjects[], size_t limit);
 void subject_free(struct subject *subject);
 
-extern const struct subject_ops subject_host, subject_oci, subject_caisson;
+extern const struct subject_ops subject_host, subject_oci, subject_caisson, subject_containerd, subject_kata;
+
+/* For subject_containerd: the common files as an image in a namespace of their own; and both away again. */
+struct error *containerd_enter(const struct workplace *workplace);
+void containerd_leave(const struct workplace *workplace);
+/* Its own version, owned by the caller. */
+struct error *containerd_version(const struct workplace *workplace, char **ret_version);
 
 /* For subject_oci: writes the bundle of a container and returns its directory. */
 struct error *bundle_write(struct subject *subject, const struct purpose *purpose, char **ret_bundle);
+/* The same from a config that is there; takes it. */
+struct error *bundle_store(struct subject *subject, json_t *config_taken, char **ret_bundle);
 /* Pure: its config.json. */
 json_t *bundle_config(const struct workplace *workplace, const struct purpose *purpose);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* This project's own runtime, by its own command line, in a store of its own. */
-#include "compare/subject.h"
+#include "compare/app.h"
 
 #include "base/strv.h"
 
@@ -76,6 +76,23 @@ static struct error *run(
     return NULL;
 }
 
+/* The image as it says it wants to be run, its port at a port of the host. */
+static struct error *run_app(struct subject *subject, const char *id, uint16_t *port, char ***ret_arguments)
+{
+    char **arguments = begin(subject);
+    strv_append(&arguments, "run");
+    strv_append(&arguments, "--rm");
+    strv_append(&arguments, "--name");
+    strv_append(&arguments, id);
+    strv_append(&arguments, "--hypervisor");
+    strv_append(&arguments, subject->variant);
+    strv_append(&arguments, "-p");
+    strv_append_printf(&arguments, "127.0.0.1:%u:%u", *port, subject->workplace->app->port);
+    strv_append(&arguments, APP_NAME);
+    *ret_arguments = arguments;
+    return NULL;
+}
+
 static char **exec(struct subject *subject, const char *id, char *const *command)
 {
     char **arguments = begin(subject);
@@ -100,4 +117,4 @@ static void end(struct subject *subject, const char *id)
 }
 
 const struct subject_ops subject_caisson = {
-    .version = version, .prepare = prepare, .run = run, .exec = exec, .end = end};
+    .version = version, .prepare = prepare, .run = run, .run_app = run_app, .exec = exec, .end = end};

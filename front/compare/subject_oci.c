@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runtimes with the command line that runc established: runc, crun, runsc and whatever is given by path. */
-#include "compare/subject.h"
+#include "compare/app.h"
 
 #include "base/strv.h"
 
@@ -40,17 +40,38 @@ static struct error *version(struct subject *subject, char **ret_version)
     return NULL;
 }
 
+static char **on_bundle(
+    const struct subject *subject, bool network, const char *verb, const char *bundle, const char *id)
+{
+    char **arguments = begin(subject, network);
+    strv_append(&arguments, verb);
+    strv_append(&arguments, "--bundle");
+    strv_append(&arguments, bundle);
+    strv_append(&arguments, id);
+    return arguments;
+}
+
 static struct error *with_bundle(struct subject *subject, const char *verb, const char *id,
     const struct purpose *purpose, char ***ret_arguments)
 {
     _cleanup_free_ char *bundle = NULL;
     TRY(bundle_write(subject, purpose, &bundle));
-    char **arguments = begin(subject, purpose->port != 0);
-    strv_append(&arguments, verb);
-    strv_append(&arguments, "--bundle");
-    strv_append(&arguments, bundle);
-    strv_append(&arguments, id);
-    *ret_arguments = arguments;
+    *ret_arguments = on_bundle(subject, purpose->port != 0, verb, bundle, id);
+    return NULL;
+}
+
+/* On the host's network: the port is the one that the application listens at. */
+static struct error *run_app(struct subject *subject, const char *id, uint16_t *port, char ***ret_arguments)
+{
+    const struct app *app = subject->workplace->app;
+    _cleanup_free_ char *bundle = NULL;
+    json_t *config = NULL;
+    if (!app->rootfs)
+        return error_new(ERROR_UNAVAILABLE, "the image could not be mounted for it: %s", app->unmounted);
+    TRY(app_config(subject->workplace, &config));
+    TRY(bundle_store(subject, config, &bundle));
+    *port = app->port;
+    *ret_arguments = on_bundle(subject, true, "run", bundle, id);
     return NULL;
 }
 
@@ -106,6 +127,7 @@ static void end(struct subject *subject, const char *id)
 const struct subject_ops subject_oci = {
     .version = version,
     .run = run,
+    .run_app = run_app,
     .create = create,
     .start = start,
     .remove = remove_forced,

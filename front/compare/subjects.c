@@ -33,6 +33,8 @@ static const struct candidate candidates[] = {
         "a second kernel in user space (gVisor), which system calls reach by ptrace"},
     {"runsc", "runsc", "kvm", &subject_oci, true, true,
         "a second kernel in user space (gVisor), which system calls reach through KVM"},
+    {"kata", "kata-runtime", NULL, &subject_kata, true, true,
+        "a virtual machine with a Linux kernel of its own (Kata Containers)"},
     {"caisson", "", "qemu-kvm", &subject_caisson, true, true,
         "a virtual machine with a Linux kernel of its own, on the processor's virtualization, and the "
         "confinement "
@@ -41,6 +43,20 @@ static const struct candidate candidates[] = {
         "a virtual machine with a Linux kernel of its own, emulated in software, and the confinement of runc "
         "inside "
         "it"},
+};
+
+/* The same through containerd. Programs are names of runtimes there; whether it has them shows when one is
+ * run. */
+static const struct candidate via_containerd[] = {
+    {"host", NULL, NULL, &subject_host, false, false, "nothing: the program runs on the host itself"},
+    {"runc", "io.containerd.runc.v2", NULL, &subject_containerd, false, false,
+        "namespaces, capabilities and a seccomp filter in front of the host's own kernel"},
+    {"runsc", "io.containerd.runsc.v1", NULL, &subject_containerd, true, false,
+        "a second kernel in user space (gVisor), on the platform that its shim is configured for"},
+    {"caisson", "io.containerd.caisson.v2", NULL, &subject_containerd, true, false,
+        "a virtual machine with a Linux kernel of its own, and the confinement of runc inside it"},
+    {"kata", "io.containerd.kata.v2", NULL, &subject_containerd, true, true,
+        "a virtual machine with a Linux kernel of its own (Kata Containers)"},
 };
 
 static const struct candidate by_path = {
@@ -90,6 +106,14 @@ static char *kvm_refusal(const struct workplace *workplace)
     return refusal;
 }
 
+/* Caisson takes the place of Kata under its name as well; that is not two runtimes. */
+static bool is_own_shim(const char *name)
+{
+    _cleanup_free_ char *path = find_program(name);
+    _cleanup_free_ char *real = path ? realpath(path, NULL) : NULL;
+    return real && strstr(strrchr(real, '/'), "caisson") != NULL;
+}
+
 /* ---- one subject ---- */
 
 static char *subject_name(const struct candidate *candidate, const char *program)
@@ -134,7 +158,8 @@ static struct subject *subject_new(const struct workplace *workplace, const stru
         .result = result,
         .program = must_copy(program ?: ""),
         .variant = must_copy_or_null(candidate->variant),
-        .state = must_printf("%s/state-%s", workplace->directory, name)};
+        .state = must_printf("%s/state-%s", workplace->directory, name),
+        .mark = candidate->ops == &subject_containerd ? workplace->namespace : NULL};
     mkdir(subject->state, 0700);
     return subject;
 }
@@ -153,11 +178,24 @@ void subject_free(struct subject *subject)
 
 struct search {
     const struct workplace *workplace;
+    const struct candidate *candidates;
+    size_t candidate_count;
     struct results *results;
     struct subject **subjects;
     size_t count, limit;
     char *kvm; /* why it cannot be used */
 };
+
+/* Why it cannot be tried at all, owned by the caller; NULL where it can. */
+static char *refusal(const struct search *search, const struct candidate *candidate)
+{
+    if (candidate->ops == &subject_kata)
+        return must_copy(
+            "Kata Containers has no command line that runs a container: --via containerd compares it");
+    if (!strcmp(candidate->family, "kata") && is_own_shim("containerd-shim-kata-v2"))
+        return must_copy("what answers to Kata's name here is Caisson; Kata Containers is not installed");
+    return candidate->hardware ? must_copy_or_null(search->kvm) : NULL;
+}
 
 static void add(struct search *search, const struct candidate *candidate, const char *program)
 {
@@ -166,14 +204,18 @@ static void add(struct search *search, const struct candidate *candidate, const 
     struct subject *subject = subject_new(search->workplace, candidate, program, search->results);
     if (!subject)
         return;
-    if (candidate->hardware && search->kvm) {
-        subject->result->unusable = must_copy(search->kvm);
+    subject->result->unusable = refusal(search, candidate);
+    if (subject->result->unusable) {
         error_free(subject->ops->version(subject, &subject->result->version));
     } else {
         struct error *error = try_first(subject);
-        subject->result->unusable = must_copy_or_null(error ? error_message(error) : NULL);
+        subject->result->unusable = error_code(error) == ERROR_CANCELLED
+                                        ? must_copy("interrupted before it was tried")
+                                        : must_copy_or_null(error ? error_message(error) : NULL);
         error_free(error);
     }
+    if (subject->ops == &subject_containerd && !strcmp(candidate->family, "caisson"))
+        subject->result->hardware = !search->kvm;
     if (subject->result->unusable)
         subject_free(subject);
     else
@@ -195,30 +237,41 @@ static bool is_wanted(const struct candidate *candidate, const char *wanted)
     return !wanted || !strcmp(wanted, candidate->family) || !strcmp(wanted, name);
 }
 
+/* Owned by the caller; NULL where it is not there. */
+static char *program_of(const struct search *search, const struct candidate *candidate)
+{
+    if (!candidate->program)
+        return must_copy("");
+    if (candidate->ops == &subject_containerd)
+        return must_copy(candidate->program);
+    return *candidate->program ? find_program(candidate->program) : must_copy(search->workplace->caisson);
+}
+
 static void look_for(struct search *search, const char *wanted)
 {
     bool known = false;
-    for (size_t i = 0; i < ARRAY_SIZE(candidates); i++) {
-        const struct candidate *candidate = &candidates[i];
+    for (size_t i = 0; i < search->candidate_count; i++) {
+        const struct candidate *candidate = &search->candidates[i];
         if (!is_wanted(candidate, wanted))
             continue;
         known = true;
-        _cleanup_free_ char *program = !candidate->program   ? must_copy("")
-                                       : *candidate->program ? find_program(candidate->program)
-                                                             : must_copy(search->workplace->caisson);
+        _cleanup_free_ char *program = program_of(search, candidate);
         if (program)
             add(search, candidate, program);
-        else if (wanted)
-            add_missing(search, wanted, "there is no such program in PATH; install it, or give its path");
+        else if (wanted || strcmp(candidate->family, "kata") != 0)
+            add_missing(search, wanted ?: candidate->family,
+                "there is no such program in PATH; install it, or give its path");
     }
     if (known || !wanted)
         return;
-    if (strchr(wanted, '/') && access(wanted, X_OK) == 0)
+    if (search->workplace->containerd)
+        add_missing(search, wanted, "through containerd there are host, runc, runsc, caisson and kata");
+    else if (strchr(wanted, '/') && access(wanted, X_OK) == 0)
         add(search, &by_path, wanted);
     else
         add_missing(search, wanted,
             strchr(wanted, '/') ? "there is no such program"
-                                : "it is none of host, runc, crun, runsc, caisson, and no path");
+                                : "it is none of host, runc, crun, runsc, kata, caisson, and no path");
 }
 
 size_t subjects_find(const struct workplace *workplace, char *const *wanted, struct results *results,
@@ -228,6 +281,8 @@ size_t subjects_find(const struct workplace *workplace, char *const *wanted, str
         .results = results,
         .subjects = ret_subjects,
         .limit = limit,
+        .candidates = workplace->containerd ? via_containerd : candidates,
+        .candidate_count = workplace->containerd ? ARRAY_SIZE(via_containerd) : ARRAY_SIZE(candidates),
         .kvm = kvm_refusal(workplace)};
     if (!wanted)
         look_for(&search, NULL);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "compare/http.h"
+
+#include "base/fd.h"
+
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define ANSWER_SECONDS 10
+#define ANSWER_MAX (64u << 20)
+#define TRY_MILLISECONDS 20
+
+double http_now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
+}
+
+struct error *http_connect(uint16_t port, int *ret_fd)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct timeval patience = {.tv_sec = ANSWER_SECONDS};
+    int one = 1;
+    _cleanup_fd_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+        return error_errno(errno, "connecting to port %u", port);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    *ret_fd = TAKE_FD(fd);
+    return NULL;
+}
+
+bool http_is_open(uint16_t port)
+{
+    _cleanup_fd_ int fd = -1;
+    _cleanup_error_ struct error *error = http_connect(port, &fd);
+    return !error;
+}
+
+struct error *http_free_port(uint16_t *ret_port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    _cleanup_fd_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, size) < 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &size) < 0)
+        return error_errno(errno, "finding a free port");
+    *ret_port = ntohs(address.sin_port);
+    return NULL;
+}
+
+/* HTTP/1.0, so that the end of the connection is the end of the answer whatever server it is. */
+struct error *http_page(uint16_t port, double *ret_milliseconds)
+{
+    static const char request[] = "GET / HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    _cleanup_fd_ int fd = -1;
+    _cleanup_free_ char *answer = NULL;
+    size_t length = 0;
+    int status = 0;
+    double begin = http_now();
+    TRY(http_connect(port, &fd));
+    TRY(fd_write_all(fd, request, sizeof(request) - 1));
+    TRY(fd_read_all(fd, ANSWER_MAX, &answer, &length));
+    double took = http_now() - begin;
+    if (length == 0)
+        return error_new(ERROR_UNAVAILABLE, "port %u hung up without an answer", port);
+    if (sscanf(answer, "HTTP/1.%*1d %d", &status) != 1 || status < 100)
+        return error_new(ERROR_DATA_LOSS, "what answers at port %u is no web server", port);
+    if (status >= 500)
+        return error_new(ERROR_UNAVAILABLE, "the web server at port %u answers with status %d", port, status);
+    *ret_milliseconds = took;
+    return NULL;
+}
+
+struct error *http_first_answer(struct launcher *launcher, uint16_t port, int limit_milliseconds)
+{
+    struct error *error = NULL;
+    double end = http_now() + limit_milliseconds, unused;
+    while (!launcher_interrupted(launcher)) {
+        error = http_page(port, &unused);
+        if (!error)
+            return NULL;
+        if (http_now() >= end)
+            return error_wrap(error, "no answer within %d s", limit_milliseconds / 1000);
+        error_free(error);
+        launcher_wait(launcher, TRY_MILLISECONDS);
+    }
+    return error_new(ERROR_CANCELLED, "interrupted");
+}
