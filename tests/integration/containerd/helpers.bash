@@ -86,6 +86,7 @@ write_configuration() {
 			  runtime_type = "io.containerd.$name.v2"
 			  pod_annotations = ["io.caisson.*", "io.katacontainers.*"]
 			  container_annotations = ["io.caisson.*"]
+			  privileged_without_host_devices = $([ $name = runc ] && echo false || echo true)
 		END
 	done
 }
