@@ -119,6 +119,12 @@ void container_host_set_up(struct container_host *host, sandbox_done *done, void
 
 /* ---- the end ---- */
 
+void container_host_exited(struct container_host *host)
+{
+    if (host)
+        stand_in_free(TAKE_PTR(host->stand_in));
+}
+
 static void warn(void *context, const struct error *error)
 {
     const struct container_host *host = context;

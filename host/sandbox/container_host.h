@@ -31,10 +31,13 @@ struct container_host *container_host_new(struct container *container, const Grp
 void container_host_free(struct container_host *host);
 /* prestart, then createRuntime. The container's stand-in is ready. */
 void container_host_set_up(struct container_host *host, sandbox_done *done, void *context);
+/* Its first process has ended: the stand-in ends before anybody is told, as the pid of any process that was
+   waited for. NULL is fine. */
+void container_host_exited(struct container_host *host);
 /* Of a container that comes to nothing: the poststop hooks run without it, where they are due; takes the
    host. The sandbox's shutdown waits for them. */
 void container_host_abandon(struct container_host *host);
-/* Of a container that is deleted: poststop hooks, whose failures are remarks, then the stand-in goes. `done`
+/* Of a container that is deleted: poststop hooks, whose failures are remarks. `done`
    may be called at once; host may be NULL. */
 void container_host_end(struct container_host *host, sandbox_done *done, void *context);
 

@@ -51,6 +51,7 @@ static void end_unstarted(struct process *process)
     process->ended = true;
     process->exit_status = SANDBOX_LOST_STATUS;
     clock_gettime(CLOCK_REALTIME, &process->exited_at);
+    container_host_exited(process->container->host);
     process_set_state(process, PROCESS_STOPPED);
     sandbox_tell(process->container->sandbox, SANDBOX_EVENT_EXITED, process);
     process_answer_waiters(process);

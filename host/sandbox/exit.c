@@ -6,7 +6,7 @@
  * the exit told and Wait answered. A container's first process is reported after its execs: they end with it,
  * but their answers may come later.
  */
-#include "sandbox/model.h"
+#include "sandbox/container_host.h"
 
 static bool is_reported(const struct process *process)
 {
@@ -49,6 +49,8 @@ static void report(struct process *process)
     if (complaint)
         sandbox_remark(sandbox, "container %s: %s", process->container->id, complaint);
     stdio_free(TAKE_PTR(process->stdio));
+    if (process->kind != PROCESS_EXECED)
+        container_host_exited(process->container->host);
     process_set_state(process, PROCESS_STOPPED);
     sandbox_note(sandbox, "container %s: %s exited with status %u", process->container->id,
         process_agent_id(process), process->exit_status);
