@@ -49,6 +49,8 @@ static bool answer(int fd, struct connection *connection)
         size_t used = (size_t)(end + 4 - connection->request);
         if (write(fd, page, sizeof(page) - 1) != (ssize_t)sizeof(page) - 1)
             return false;
+        if (memmem(connection->request, used, "HTTP/1.0\r\n", 10))
+            return false; /* its client waits for the end of the connection */
         connection->length -= used;
         memmove(connection->request, connection->request + used, connection->length + 1);
     }
