@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/fd.h"
 #include "base/strv.h"
+#include "compare/app.h"
 #include "compare/call_name.h"
 #include "compare/compare.h"
+#include "compare/http.h"
 #include "compare/lab.h"
+#include "compare/machine.h"
 #include "compare/report.h"
 #include "compare/rules.h"
 
@@ -229,6 +232,78 @@ static void test_difference_names_what_changed(void **state)
     assert_non_null(strstr(text, "1 changes in 4 runtimes"));
 }
 
+static void test_unlike_reports_are_named(void **state)
+{
+    static const struct {
+        const char *key, *value, *said;
+    } changes[] = {{"processor", "another", "processor"}, {"kernel", "7.0", "kernel"}};
+    _cleanup_results_ struct results *before = sample_results(), *after = sample_results();
+    assert_null(report_unlike(before, after));
+    for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+        _cleanup_json_ json_t *old = json_incref(json_object_get(after->machine, changes[i].key));
+        json_object_set_new(after->machine, changes[i].key, json_string(changes[i].value));
+        _cleanup_free_ char *phrase = report_unlike(before, after);
+        assert_non_null(strstr(phrase, changes[i].said));
+        json_object_set(after->machine, changes[i].key, old);
+    }
+    after->via = must_copy("containerd 1.6.20");
+    _cleanup_free_ char *way = report_unlike(before, after);
+    assert_non_null(strstr(way, "by the runtimes and by containerd 1.6.20"));
+    before->via = must_copy(after->via);
+    after->version = must_copy("2");
+    _cleanup_free_ char *version = report_unlike(before, after);
+    assert_non_null(strstr(version, "version"));
+    before->version = must_copy("2");
+    after->file_bytes = 1;
+    _cleanup_free_ char *files = report_unlike(before, after);
+    assert_non_null(strstr(files, "of 0 and of 1 bytes"));
+}
+
+static void test_another_runtime_of_the_same_name_is_said(void **state)
+{
+    _cleanup_results_ struct results *before = sample_results(), *after = sample_results();
+    _cleanup_page_ struct page page = {0};
+    free(results_find(after, "runc")->version);
+    results_find(after, "runc")->version = must_copy("runc 2.0");
+    report_difference(before, after, &page);
+    _cleanup_free_ char *text = page_markdown(&page);
+    assert_non_null(strstr(text, "runc is another one: runc 1.0, then runc 2.0"));
+}
+
+static void test_who_hangs_is_said_and_survives_the_file(void **state)
+{
+    _cleanup_results_ struct results *results = sample_results(), *again = NULL;
+    results_find(results, "runc")->stopped = must_copy("left out from exec on: it hung");
+    _cleanup_free_ char *text = results_write(results);
+    assert_success(results_read("x.json", text, strlen(text), &again));
+    _cleanup_free_ char *answer = subject_answer(again, results_find(again, "runc"));
+    assert_non_null(strstr(answer, "left out from exec on"));
+}
+
+static void test_conditions_are_warned_of(void **state)
+{
+    _cleanup_results_ struct results *results = sample_results();
+    _cleanup_page_ struct page calm = {0}, busy = {0};
+    json_object_set_new(results->machine, "processors", json_integer(2));
+    json_object_set_new(results->machine, "load", json_real(0.5));
+    report_method(results, &calm);
+    json_object_set_new(results->machine, "load", json_real(5));
+    json_object_set_new(results->machine, "steal", json_real(0.1));
+    report_method(results, &busy);
+    _cleanup_free_ char *quiet = page_markdown(&calm), *loud = page_markdown(&busy);
+    assert_null(strstr(quiet, "Beware"));
+    assert_non_null(strstr(loud, "10.00 %"));
+    assert_non_null(strstr(loud, "host took so much"));
+    assert_non_null(strstr(loud, "busy with other things"));
+}
+
+static void test_steal_is_that_between_two_moments(void **state)
+{
+    const struct steal before = {.stolen = 100, .all = 1000}, after = {.stolen = 110, .all = 1100};
+    assert_true(steal_share(before, after) == 0.1);
+    assert_true(steal_share(before, before) == 0);
+}
+
 static void test_numbers_for_people(void **state)
 {
     static const struct {
@@ -290,6 +365,63 @@ static void test_bundles_are_ordinary(void **state)
     assert_true(json_equal(json_object_get(linux_part, "seccomp"), seccomp));
 }
 
+/* ---- applications ---- */
+
+static void test_the_port_of_an_application(void **state)
+{
+    char *const udp_first[] = {(char[]){"53/udp"}, (char[]){"3000/tcp"}, NULL}, *const bare[] = {
+                                                                                    (char[]){"80"}, NULL};
+    char *const bad[] = {(char[]){"0/tcp"}, (char[]){"65536"}, (char[]){"x"}, (char[]){"80x"}, NULL};
+    uint16_t port = 0;
+    assert_success(app_port(udp_first, &port));
+    assert_int_equal(port, 3000);
+    assert_success(app_port(bare, &port));
+    assert_int_equal(port, 80);
+    char *const *const none[] = {bad, NULL};
+    for (size_t i = 0; i < ARRAY_SIZE(none); i++) {
+        _cleanup_error_ struct error *error = app_port(none[i], &port);
+        assert_int_equal(error_code(error), ERROR_INVALID_ARGUMENT);
+    }
+}
+
+static void test_applications_run_as_their_image_says(void **state)
+{
+    struct image image = {.config = {.entrypoint = (char *[]){(char[]){"/bin/node"}, NULL},
+                              .command = (char *[]){(char[]){"app.js"}, NULL},
+                              .environment = (char *[]){(char[]){"PORT=3000"}, NULL},
+                              .user = (char[]){"65532:7"},
+                              .working_directory = (char[]){"/app"}}};
+    const struct app app = {.image = &image, .port = 3000, .rootfs = (char[]){"/mounted"}};
+    const struct workplace workplace = {.rootfs = "/r", .volume = "/v", .app = &app};
+    _cleanup_json_ json_t *config = NULL;
+    assert_success(app_config(&workplace, &config));
+    const json_t *process = json_object_get(config, "process"), *user = json_object_get(process, "user");
+    _cleanup_free_ char *arguments = json_dumps(json_object_get(process, "args"), JSON_COMPACT);
+    assert_string_equal(arguments, "[\"/bin/node\",\"app.js\"]");
+    assert_int_equal(json_integer_value(json_object_get(user, "uid")), 65532);
+    assert_int_equal(json_integer_value(json_object_get(user, "gid")), 7);
+    assert_string_equal(json_string_value(json_object_get(process, "cwd")), "/app");
+    assert_true(json_is_true(json_object_get(json_object_get(config, "root"), "readonly")));
+    assert_non_null(json_object_get(process, "capabilities"));
+    image.config.user = (char[]){"node"};
+    json_t *refused = NULL;
+    _cleanup_error_ struct error *error = app_config(&workplace, &refused);
+    assert_non_null(strstr(error_message(error), "\"node\""));
+}
+
+static void test_nobody_listens_at_a_free_port(void **state)
+{
+    struct launcher launcher = {.signals = -1, .interrupted = false};
+    uint16_t port = 0;
+    double took;
+    assert_success(http_free_port(&port));
+    assert_true(port > 0 && !http_is_open(port));
+    _cleanup_error_ struct error *error = http_page(port, &took);
+    assert_non_null(error);
+    _cleanup_error_ struct error *late = http_first_answer(&launcher, port, 0);
+    assert_non_null(strstr(error_message(late), "no answer within 0 s"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -305,9 +437,17 @@ int main(void)
         cmocka_unit_test(test_both_forms_say_the_same),
         cmocka_unit_test(test_html_is_whole_and_escaped),
         cmocka_unit_test(test_difference_names_what_changed),
+        cmocka_unit_test(test_unlike_reports_are_named),
+        cmocka_unit_test(test_another_runtime_of_the_same_name_is_said),
+        cmocka_unit_test(test_who_hangs_is_said_and_survives_the_file),
+        cmocka_unit_test(test_conditions_are_warned_of),
+        cmocka_unit_test(test_steal_is_that_between_two_moments),
         cmocka_unit_test(test_numbers_for_people),
         cmocka_unit_test(test_evidence_becomes_files),
         cmocka_unit_test(test_bundles_are_ordinary),
+        cmocka_unit_test(test_the_port_of_an_application),
+        cmocka_unit_test(test_applications_run_as_their_image_says),
+        cmocka_unit_test(test_nobody_listens_at_a_free_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
