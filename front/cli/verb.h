@@ -33,9 +33,9 @@ struct verb {
 /* The table ends with NULL. */
 extern const struct verb *const verbs[];
 
-extern const struct verb verb_check, verb_compare, verb_exec, verb_images, verb_inspect, verb_kill, verb_load, verb_logs,
-    verb_pause, verb_ps, verb_publish, verb_pull, verb_rm, verb_rmi, verb_run, verb_setup, verb_stats,
-    verb_stop, verb_unpause, verb_version, verb_wait;
+extern const struct verb verb_check, verb_compare, verb_exec, verb_images, verb_inspect, verb_kill, verb_load,
+    verb_logs, verb_pause, verb_ps, verb_publish, verb_pull, verb_rm, verb_rmi, verb_run, verb_setup,
+    verb_stats, verb_stop, verb_unpause, verb_version, verb_wait;
 
 /* The whole help of a verb, and the overview, owned by the caller. */
 char *help_of_verb(const struct verb *verb);

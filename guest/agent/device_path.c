@@ -44,13 +44,13 @@ static char *scsi_path(unsigned target, unsigned unit)
     return NULL;
 }
 
-/* The kernel names a disk before it can be opened, and tells of it by an event when it can. */
-static bool is_ready(const char *path)
+/* The kernel names a SCSI disk before it can be opened, and tells of it by an event when it can. */
+static bool is_ready(const char *driver, const char *path)
 {
     struct stat status;
     if (stat(path, &status) < 0)
         return false;
-    if (!S_ISBLK(status.st_mode))
+    if (!is_scsi(driver) || !S_ISBLK(status.st_mode))
         return true;
     _cleanup_fd_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     return fd >= 0 || errno != ENXIO;
@@ -64,5 +64,5 @@ char *device_path(const char *driver, const char *source)
         path = must_copy(source);
     else if (parse_scsi(source, &target, &unit))
         path = scsi_path(target, unit);
-    return path && is_ready(path) ? TAKE_PTR(path) : NULL;
+    return path && is_ready(driver, path) ? TAKE_PTR(path) : NULL;
 }
