@@ -58,8 +58,8 @@ void take_answer(
         const char *key = metrics[metric].probe_key;
         const json_t *value = key ? json_object_get(answer, key) : NULL;
         if (json_is_number(value))
-            series_add(
-                &subject->result->series[metric], json_number_value(value) * (metrics[metric].scale ?: 1));
+            series_add(&subject->result->series[metric],
+                json_number_value(value) * (metrics[metric].scale > 0 ? metrics[metric].scale : 1));
     }
 }
 
