@@ -18,9 +18,69 @@ static void answers(const struct results *results, struct page *page)
     }
 }
 
+/* ---- the matrix ---- */
+
+/* One measure stands for each thing that is traded. */
+static const struct {
+    const char *title;
+    enum metric metric;
+} traded[] = {
+    {"start", METRIC_RUN},
+    {"exec", METRIC_EXEC},
+    {"system calls", METRIC_GETPPID},
+    {"processes", METRIC_FORK},
+    {"files", METRIC_WALK},
+    {"volume", METRIC_VOLUME_RANDOM_READ},
+    {"processor", METRIC_INTEGER},
+    {"requests", METRIC_HTTP_LATENCY},
+    {"idle memory", METRIC_IDLE_MEMORY},
+};
+
+static char **matrix_header(const struct results *results)
+{
+    char **header = NULL;
+    strv_append(&header, "times the best");
+    strv_append(&header, "wall");
+    for (size_t i = 0; i < ARRAY_SIZE(traded); i++)
+        if (results_have(results, traded[i].metric))
+            strv_append(&header, traded[i].title);
+    return header;
+}
+
+/* What is gained (the wall) and what is paid for it, side by side. */
+static void matrix(const struct results *results, struct page *page)
+{
+    _cleanup_strv_ char **header = matrix_header(results);
+    if (strv_length(header) == 2)
+        return;
+    page_heading(page, 2, "What is traded for what");
+    page_paragraph(page,
+        "How many times the best runtime's median each one needs; the host is no runtime. The "
+        "figures themselves stand below.");
+    struct block *table = page_table(page, header);
+    for (size_t i = 0; i < results->count; i++) {
+        const struct subject_result *subject = results->subjects[i];
+        char **row = NULL;
+        if (subject->unusable || subject_wall(subject) == WALL_NONE)
+            continue;
+        strv_append(&row, subject->name);
+        strv_append(&row, wall_name(subject_wall(subject)));
+        for (size_t j = 0; j < ARRAY_SIZE(traded); j++) {
+            double ratio = against_best(results, subject, traded[j].metric);
+            if (results_have(results, traded[j].metric))
+                strv_take(&row, ratio > 0 ? must_printf("%.*f", ratio < 10 ? 1 : 0, ratio) : must_copy("-"));
+        }
+        table_row(table, row);
+    }
+}
+
+/* ---- decisions ---- */
+
 static char *price(const struct verdict *verdict, const struct workload *workload)
 {
     const char *what = metrics[workload->metric].title;
+    if (!verdict->choice && verdict->ratio < 0)
+        return must_printf("%s was not measured", what);
     if (!verdict->choice)
         return must_copy("none of those that ran has this wall");
     struct summary summary = series_summary(&verdict->choice->series[workload->metric]);
@@ -54,5 +114,6 @@ static void decisions(const struct results *results, struct page *page)
 void report_advice(const struct results *results, struct page *page)
 {
     answers(results, page);
+    matrix(results, page);
     decisions(results, page);
 }

@@ -90,6 +90,8 @@ struct verdict workload_verdict(const struct results *results, const struct work
         if (wall >= workload->least && !contradiction)
             consider(&verdict, subject, workload->metric);
     }
+    if (!overall.choice)
+        verdict.ratio = -1;
     if (verdict.choice)
         verdict.ratio = ratio_to(workload->metric, median(verdict.choice, workload->metric),
             median(overall.choice, workload->metric));
@@ -129,8 +131,7 @@ unsigned calls_count(const struct subject_result *subject, char class)
 
 /* ---- the answer ---- */
 
-static double against_best(
-    const struct results *results, const struct subject_result *subject, enum metric metric)
+double against_best(const struct results *results, const struct subject_result *subject, enum metric metric)
 {
     struct verdict all = {0};
     for (size_t i = 0; i < results->count; i++)

@@ -31,7 +31,7 @@ extern const struct workload workloads[WORKLOADS];
 struct verdict {
     const struct subject_result *choice; /* NULL: none of these runtimes will do */
     const struct subject_result *next;   /* the second best, or NULL */
-    double ratio; /* of the choice to the best of all, in that metric; 0: not measured */
+    double ratio; /* of the choice to the best of all, in that metric; 0: no choice, -1: not even measured */
 };
 
 enum wall subject_wall(const struct subject_result *subject);
@@ -42,6 +42,8 @@ struct verdict workload_verdict(const struct results *results, const struct work
    a sentence, owned by the caller. The host's own evidence is the measure. */
 char *subject_contradiction(const struct results *results, const struct subject_result *subject);
 
+/* How many times the best runtime's median its own is; 0: not measured. The host is no runtime. */
+double against_best(const struct results *results, const struct subject_result *subject, enum metric metric);
 /* What a runtime is good for on this machine, in a sentence owned by the caller. */
 char *subject_answer(const struct results *results, const struct subject_result *subject);
 

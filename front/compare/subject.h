@@ -63,10 +63,10 @@ struct subject {
     const struct workplace *workplace;
     struct subject_result *result; /* its name, and where everything goes */
     char *program;
-    char *variant; /* runsc's platform, caisson's hypervisor; or NULL */
-    char *state;   /* directory of its own */
+    char *variant;                /* runsc's platform, caisson's hypervisor; or NULL */
+    char *state;                  /* directory of its own */
     unsigned bundles, containers; /* so many were made */
-    const char *mark; /* what finds its processes, see descendants_usage */
+    const char *mark;             /* what finds its processes, see descendants_usage */
 };
 
 /* Finds what there is on this machine, in the order of the report: host, runc, crun, runsc with each

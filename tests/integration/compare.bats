@@ -93,3 +93,116 @@ fake() {
 	expect_one_sentence
 	expect_output "/etc/passwd"
 }
+
+@test "compare: reports that were not made alike are refused, or compared with a warning" {
+	run compare --rounds 1 --only startup --runtimes host
+	expect_status 0
+	local report=$BATS_TEST_TMPDIR/report/compare.json
+	jq '.machine.kernel = "1.0"' "$report" >"$BATS_TEST_TMPDIR/other.json"
+	run caisson compare --diff "$report" "$BATS_TEST_TMPDIR/other.json"
+	expect_status 125
+	expect_one_sentence
+	expect_output "unlike machines (kernel)"
+	run caisson compare --diff --unlike "$report" "$BATS_TEST_TMPDIR/other.json"
+	expect_status 0
+	expect_output "Beware"
+}
+
+@test "compare: how many fit" {
+	run compare --rounds 1 --only density --runtimes host,caisson-qemu-tcg
+	expect_status 0
+	local own='.runtimes[] | select(.name == "caisson-qemu-tcg") | .measures'
+	[ "$(value "$own.\"density.started\".samples[0]")" = 20.0 ]
+	[ "$(value "$own.\"density.pss\".samples | length")" = 19 ]
+	[ "$(value "$own.\"density.fit\".samples[0] > 1")" = true ]
+}
+
+@test "compare: a real application" {
+	command -v node >/dev/null || command -v nodejs >/dev/null || skip "Node.js is not installed"
+	"$BATS_TEST_DIRNAME/../../scripts/make-image" node "$BATS_TEST_TMPDIR/webapp.tar"
+	run compare --rounds 3 --only network --runtimes runc,caisson --app "$BATS_TEST_TMPDIR/webapp.tar" \
+		--evidence "$BATS_TEST_TMPDIR/lab"
+	expect_status 0
+	local name
+	for name in runc caisson-qemu-tcg; do
+		local measures=".runtimes[] | select(.name == \"$name\") | .measures"
+		[ "$(value "$measures.\"network.app\".samples | length")" = 50 ]
+		[ "$(value "$measures.\"network.app_ready\".samples | length")" = 1 ]
+	done
+	grep -q '^runc: avg=.* n=50 ' "$BATS_TEST_TMPDIR/lab/bench/http-latency.txt"
+	[ "$(grep -c . "$BATS_TEST_TMPDIR/lab/bench/curl-3012.txt")" -eq 50 ]
+	run ! grep caisson-compare /proc/self/mountinfo
+}
+
+@test "compare: an application without a port, or none at all, is one sentence" {
+	run compare --only network --runtimes host --app "$BUSYBOX_ARCHIVE"
+	expect_status 125
+	expect_one_sentence
+	expect_output "exposes no TCP port"
+	run compare --only network --runtimes host --app /no/such.tar
+	expect_status 125
+	expect_one_sentence
+	[ -z "$(find /var/tmp -maxdepth 1 -name 'caisson-compare.*')" ]
+}
+
+@test "compare: a runtime that begins to hang is left out from then on" {
+	local real
+	real=$(command -v runc)
+	# The first container comes and goes; whatever is asked of the second one never ends.
+	fake 'case "$*" in *compare-first*|--version) exec '"$real"' "$@";; *" delete "*) exit 0;; esac; exec sleep 1000'
+	run compare --rounds 2 --only startup --runtimes "host,$BATS_TEST_TMPDIR/fake"
+	expect_status 0
+	local fake='.runtimes[] | select(.name == "fake")'
+	[[ "$(value "$fake | .stopped")" == "left out from start to exit on: "*"was stopped" ]]
+	[ "$(value "$fake | .measures.\"startup.run\".failures")" = 1 ]
+	[ "$(value '.runtimes[] | select(.name == "host") | .measures."startup.run".samples | length')" = 2 ]
+	[ -z "$(pgrep -f 'sleep 1000')" ]
+}
+
+@test "compare: Ctrl-C before the first container still writes a report and leaves nothing" {
+	mkfifo "$BATS_TEST_TMPDIR/told"
+	fake '[ "$1" != --version ] || { echo fake 1; exit; }; exec sleep 1000'
+	caisson compare --output "$BATS_TEST_TMPDIR/report" --only startup --runtimes "$BATS_TEST_TMPDIR/fake" \
+		2>"$BATS_TEST_TMPDIR/told" >/dev/null &
+	local measuring=$! line
+	read -r line <"$BATS_TEST_TMPDIR/told"
+	[[ "$line" == *"looking for runtimes"* ]]
+	kill -TERM "$measuring"
+	local status=0
+	wait "$measuring" || status=$?
+	[ "$status" -eq 130 ]
+	[ "$(value .interrupted)" = true ]
+	[ -z "$(find /var/tmp -maxdepth 1 -name 'caisson-compare.*')" ]
+	[ -z "$(pgrep -f 'sleep 1000')" ]
+}
+
+# browser ARGUMENTS: Chromium without a screen, a profile or a network of its own.
+browser() {
+	timeout -k 5 60 chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
+		--disable-background-networking --disable-component-update --disable-sync \
+		--user-data-dir="$BATS_TEST_TMPDIR/profile" "$@" 2>/dev/null
+}
+
+@test "compare: a real browser shows the tables and charts, and nothing sticks out of a phone" {
+	command -v chromium >/dev/null || skip "Chromium is not installed"
+	run compare --rounds 1 --only startup,isolation --runtimes host,caisson
+	expect_status 0
+	local page=$BATS_TEST_TMPDIR/page.html width
+	cp "$BATS_TEST_TMPDIR/report/compare.html" "$page"
+	# What the page itself says of its size, once it is laid out.
+	cat >>"$page" <<-'END'
+		<script>
+		const wide = [...document.querySelectorAll('body *')].filter((one) => !one.closest('.scroll') &&
+			one.getBoundingClientRect().right > document.documentElement.clientWidth + 1);
+		const bars = [...document.querySelectorAll('svg .bar')].filter((bar) => bar.getBoundingClientRect().width > 0);
+		document.body.dataset.seen = `wide=${wide.length} bars=${bars.length} ` +
+			`tables=${document.querySelectorAll('table').length} scripts=${document.scripts.length}`;
+		</script>
+	END
+	for width in 1280 390; do
+		browser --window-size="$width,900" --dump-dom "file://$page" >"$BATS_TEST_TMPDIR/dom"
+		grep -o 'data-seen="[^"]*"' "$BATS_TEST_TMPDIR/dom" >"$BATS_TEST_TMPDIR/seen"
+		grep -q 'wide=0 bars=[1-9][0-9]* tables=[4-9] scripts=1' "$BATS_TEST_TMPDIR/seen" ||
+			{ cat "$BATS_TEST_TMPDIR/seen"; return 1; }
+	done
+}

@@ -190,8 +190,8 @@ static void test_both_forms_say_the_same(void **state)
     report_write(results, &page);
     _cleanup_free_ char *markdown = page_markdown(&page), *html = page_html(&page);
     static const char *const headings[] = {"Container runtimes side by side", "The answer",
-        "Which one for what", "What separates them", "The hardening drill", "What it costs", "Start-up",
-        "How it was measured"};
+        "What is traded for what", "Which one for what", "What separates them", "The hardening drill",
+        "What it costs", "Start-up", "How it was measured"};
     const char *place = markdown, *html_place = html;
     for (size_t i = 0; i < ARRAY_SIZE(headings); i++) {
         place = strstr(place, headings[i]);
@@ -202,6 +202,7 @@ static void test_both_forms_say_the_same(void **state)
     assert_non_null(strstr(markdown, "cannot run here: refuses hybrid cgroups"));
     assert_non_null(strstr(markdown, "no exec today"));
     assert_non_null(strstr(markdown, "one \\| two"));
+    assert_non_null(strstr(markdown, "open and close was not measured"));
 }
 
 static void test_html_is_whole_and_escaped(void **state)
