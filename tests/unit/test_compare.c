@@ -118,11 +118,10 @@ static void test_results_survive_their_file(void **state)
 
 static void test_foreign_files_are_refused(void **state)
 {
+#define RUNTIME(text) "{\"schema\": 1, \"runtimes\": [{\"name\": \"x\", " text "}]}"
     static const char *const bad[] = {"", "[]", "{}", "{\"schema\": 99}", "{\"schema\": 1, \"runtimes\": 3}",
-        "{\"schema\": 1, \"runtimes\": [{}]}",
-        "{\"schema\": 1, \"runtimes\": [{\"name\": \"x\", \"measures\": {\"startup.run\": 1}}]}",
-        "{\"schema\": 1, \"runtimes\": [{\"name\": \"x\", \"measures\": {\"startup.run\": {\"samples\": "
-        "[\"1\"]}}}]}"};
+        "{\"schema\": 1, \"runtimes\": [{}]}", RUNTIME("\"measures\": {\"startup.run\": 1}"),
+        RUNTIME("\"measures\": {\"startup.run\": {\"samples\": [\"1\"]}}")};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         struct results *results = NULL;
         _cleanup_error_ struct error *error = results_read("x.json", bad[i], strlen(bad[i]), &results);
