@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/link.h"
 
+#include "agent/dial.h"
 #include "base/fd.h"
 
 struct link {
     struct mux *mux;
     struct ttrpc_server *server;
+    struct dials *dials;
     struct mux_stream *waiting[LINK_WAITING_MAX]; /* NULL where a place is free */
     link_failed *failed;
     void *context;
@@ -43,11 +45,14 @@ static bool keep_waiting(struct link *link, struct mux_stream *stream)
 
 static bool on_incoming(void *context, uint32_t port, struct mux_stream *stream)
 {
+    struct link *link = context;
+    if (port > LINK_PORT_TCP && port <= LINK_PORT_TCP + UINT16_MAX)
+        return dials_add(link->dials, (uint16_t)(port - LINK_PORT_TCP), stream);
     switch (port) {
     case LINK_PORT_AGENT:
-        return serve_agent(context, stream);
+        return serve_agent(link, stream);
     case LINK_PORT_STREAMS:
-        return keep_waiting(context, stream);
+        return keep_waiting(link, stream);
     default:
         return false;
     }
@@ -74,6 +79,7 @@ struct error *link_new(struct event_base *base, int fd, struct ttrpc_server *ser
         free(link);
         return error;
     }
+    link->dials = dials_new(base);
     *ret_link = link;
     return NULL;
 }
@@ -94,6 +100,7 @@ void link_free(struct link *link)
 {
     if (!link)
         return;
+    dials_free(link->dials);
     mux_free(link->mux);
     free(link);
 }

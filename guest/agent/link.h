@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The host's connections into the guest: a mux on one descriptor. Port 1024 is the agent's ttrpc server, each
- * connection served apart. Streams to port 1027 wait in a bounded table until a request names them.
+ * connection served apart. Streams to port 1027 wait in a bounded table until a request names them. Streams
+ * to 65536 + N are joined to the guest's own TCP port N (dial.h).
  */
 #pragma once
 
@@ -10,6 +11,7 @@
 
 #define LINK_PORT_AGENT 1024
 #define LINK_PORT_STREAMS 1027
+#define LINK_PORT_TCP 0x10000u
 
 /* Streams that no request has named yet; three for each process that is about to start. */
 #define LINK_WAITING_MAX 96

@@ -67,6 +67,11 @@ struct error *hv_connect(struct hv *hv, uint32_t port, int *ret_fd, uint32_t *re
     return hv->ops->connect(hv, port, ret_fd, ret_host_port);
 }
 
+struct error *hv_join(struct hv *hv, uint32_t port, const struct hv_joined *joined)
+{
+    return hv->ops->join(hv, port, joined);
+}
+
 void hv_stop(struct hv *hv)
 {
     hv->ops->stop(hv);

@@ -100,11 +100,25 @@ struct hv_config {
 
 struct hv;
 
+/* A connection through the machine's link is over, or was refused (`reset`); its socket is closed. Not called
+   when the machine ends or is freed: that ends all of them. */
+typedef void hv_joined_over(void *context, bool reset);
+
+/* A socket for one connection of the guest's. */
+struct hv_joined {
+    int socket; /* connected stream socket; the machine's from then on */
+    hv_joined_over *over;
+    void *context;
+};
+
 struct hv_events {
     /* A machine that had started has ended, by itself or by hv_stop. NULL: orderly power-off or hv_stop. The
        reason is borrowed and is a sentence for users, with the last lines of the guest's console where the
        guest panicked. A machine that ends while it starts says so through hv_start's `done` instead. */
     void (*stopped)(void *context, const struct error *reason);
+    /* The guest opened a connection to `port` of the host, a number that it is free to make up. True: it is
+       joined to the socket; false, or NULL here: it is refused. */
+    bool (*incoming)(void *context, uint32_t port, struct hv_joined *ret_joined);
 };
 
 /* error NULL on success; otherwise owned by the callee. */
@@ -142,6 +156,7 @@ struct hv_ops {
     void (*detach_disk)(struct hv *hv, const char *address, hv_done *done, void *context);
     uint64_t (*memory_address)(const struct hv *hv, uint64_t offset);
     struct error *(*connect)(struct hv *hv, uint32_t port, int *ret_fd, uint32_t *ret_host_port);
+    struct error *(*join)(struct hv *hv, uint32_t port, const struct hv_joined *joined);
     void (*stop)(struct hv *hv);
     pid_t (*process)(const struct hv *hv);
     void (*timings)(const struct hv *hv, struct hv_timings *ret_timings);
@@ -181,6 +196,9 @@ uint64_t hv_memory_address(const struct hv *hv, uint64_t offset);
 /* A connected stream socket to a port of the guest, after a successful start. ret_host_port (may be NULL) is
    the number by which the guest knows this connection. A port nobody listens on shows as end of file. */
 struct error *hv_connect(struct hv *hv, uint32_t port, int *ret_fd, uint32_t *ret_host_port);
+/* The same for a connected stream socket of the caller's, which is closed when both directions are over, or
+   where this fails (then `over` is not called). */
+struct error *hv_join(struct hv *hv, uint32_t port, const struct hv_joined *joined);
 /* Ends the machine at once; `stopped` follows. */
 void hv_stop(struct hv *hv);
 /* The hypervisor's process, for cgroups and measurements; 0 when there is none. */

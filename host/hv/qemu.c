@@ -147,7 +147,12 @@ static void link_ready(void *context)
 
 static bool link_incoming(void *context, uint32_t port, struct mux_stream *stream)
 {
-    return false;
+    struct qemu *qemu = context;
+    struct hv_joined joined;
+    if (!qemu->events.incoming || !qemu->events.incoming(qemu->context, port, &joined))
+        return false;
+    mux_attach_socket(stream, joined.socket, joined.over, joined.context);
+    return true;
 }
 
 static void link_failed(void *context, const struct error *reason)
@@ -362,19 +367,32 @@ static uint64_t memory_address(const struct hv *hv, uint64_t offset)
     return qemu_memory_address(offset);
 }
 
-static struct error *qemu_connect(struct hv *hv, uint32_t port, int *ret_fd, uint32_t *ret_host_port)
+static struct error *open_stream(struct qemu *qemu, uint32_t port, struct mux_stream **ret_stream)
 {
-    struct qemu *qemu = qemu_of(hv);
     if ((qemu->state != RUNNING && qemu->state != PAUSED) || !qemu->mux)
         return error_new(ERROR_FAILED_PRECONDITION, "the machine is not running");
+    return mux_open(qemu->mux, port, ret_stream);
+}
+
+static struct error *qemu_connect(struct hv *hv, uint32_t port, int *ret_fd, uint32_t *ret_host_port)
+{
     _cleanup_fd_ int ours = -1, theirs = -1;
     TRY(unix_pair(&ours, &theirs));
     struct mux_stream *stream;
-    TRY(mux_open(qemu->mux, port, &stream));
+    TRY(open_stream(qemu_of(hv), port, &stream));
     if (ret_host_port)
         *ret_host_port = mux_stream_id(stream);
     mux_attach_socket(stream, TAKE_FD(ours), NULL, NULL);
     *ret_fd = TAKE_FD(theirs);
+    return NULL;
+}
+
+static struct error *qemu_join(struct hv *hv, uint32_t port, const struct hv_joined *joined)
+{
+    _cleanup_fd_ int socket = joined->socket;
+    struct mux_stream *stream;
+    TRY(open_stream(qemu_of(hv), port, &stream));
+    mux_attach_socket(stream, TAKE_FD(socket), joined->over, joined->context);
     return NULL;
 }
 
@@ -490,7 +508,7 @@ static struct error *create_kvm(struct event_base *base, const struct hv_config 
         .capabilities = HV_PAUSE | HV_SHARE | HV_USER_NETWORK | HV_ATTACH_DISK | HV_GROW | HV_TAP,          \
         .room = qemu_room, .create = its_create, .start = qemu_start, .pause = qemu_pause,                  \
         .resume = qemu_resume, .attach_disk = qemu_attach_disk, .detach_disk = qemu_detach_disk,            \
-        .memory_address = memory_address, .connect = qemu_connect, .stop = qemu_stop,                       \
+        .memory_address = memory_address, .connect = qemu_connect, .join = qemu_join, .stop = qemu_stop,    \
         .process = qemu_process, .timings = qemu_timings, .console = qemu_console, .destroy = qemu_destroy, \
     }
 

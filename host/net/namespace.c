@@ -3,11 +3,14 @@
 
 #include "netlink/netlink.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 static bool is_same(const struct stat *one, const char *path)
@@ -76,6 +79,42 @@ static struct error *open_socket(void *context)
 struct error *net_namespace_socket(int namespace, int *ret_fd)
 {
     return run_inside(namespace, open_socket, ret_fd);
+}
+
+/* ---- listeners ---- */
+
+#define LISTEN_BACKLOG 128
+
+static struct error *listen_on(const struct sockaddr *address, socklen_t length, int *ret_fd)
+{
+    _cleanup_fd_ int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, address, length) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
+        return error_errno(errno, "listening in the network namespace");
+    *ret_fd = TAKE_FD(fd);
+    return NULL;
+}
+
+struct listeners {
+    int four, six;
+};
+
+static struct error *open_listeners(void *context)
+{
+    const struct sockaddr_in four = {.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    const struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct listeners *listeners = context;
+    TRY(listen_on((const struct sockaddr *)&four, sizeof(four), &listeners->four));
+    error_free(listen_on((const struct sockaddr *)&six, sizeof(six), &listeners->six));
+    return NULL;
+}
+
+struct error *net_namespace_listeners(int namespace, int *ret_four, int *ret_six)
+{
+    struct listeners listeners = {-1, -1};
+    TRY(run_inside(namespace, open_listeners, &listeners));
+    *ret_four = listeners.four;
+    *ret_six = listeners.six;
+    return NULL;
 }
 
 /* ---- tap devices ---- */

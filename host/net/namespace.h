@@ -27,6 +27,9 @@ char *net_namespace_note(int namespace, const char *path);
 struct error *net_namespace_reopen(const char *note, int *ret_namespace);
 /* A routing socket in the namespace (see netlink_open). */
 struct error *net_namespace_socket(int namespace, int *ret_fd);
+/* Two TCP sockets in the namespace that listen on its loopback addresses, on ports that the kernel chooses;
+   non-blocking. *ret_six is -1 where there is no IPv6. */
+struct error *net_namespace_listeners(int namespace, int *ret_four, int *ret_six);
 /* So many tap devices in the namespace, named PREFIX0, PREFIX1, ... as far as these names are free; down.
    `socket` is the routing socket there. The array and the descriptors are the caller's. */
 struct error *net_namespace_taps(

@@ -85,6 +85,7 @@ void creation_scan_network(struct creation *creation)
 
 void creation_leave_network(struct creation *creation)
 {
+    forward_free(TAKE_PTR(creation->sandbox->forward));
     net_free(TAKE_PTR(creation->sandbox->net));
 }
 
@@ -102,9 +103,22 @@ static void told(void *context, struct error *error)
     creation_call_done(context, error, NULL);
 }
 
+/* A machine without it is of use nevertheless. */
+static void forward_ports(struct sandbox *sandbox)
+{
+    _cleanup_free_ char *note = net_note(sandbox->net);
+    struct error *error = forward_new(sandbox->base, note, sandbox->hv, &sandbox->forward);
+    if (error)
+        sandbox_note(
+            sandbox, "ports cannot be forwarded from inside the network namespace: %s", error_message(error));
+    error_free(error);
+}
+
 void creation_set_up_network(struct creation *creation)
 {
-    const struct sandbox *sandbox = creation->sandbox;
+    struct sandbox *sandbox = creation->sandbox;
+    if (sandbox->net)
+        forward_ports(sandbox);
     if (sandbox->settings->network == HV_NETWORK_USER)
         set_address(creation);
     else if (sandbox->net)

@@ -113,6 +113,7 @@ void sandbox_release_machine(struct sandbox *sandbox)
     evtimer_del(sandbox->lost_soon);
     agent_free(TAKE_PTR(sandbox->agent));
     hv_free(TAKE_PTR(sandbox->hv));
+    forward_free(TAKE_PTR(sandbox->forward));
     net_free(TAKE_PTR(sandbox->net));
     storage_free(TAKE_PTR(sandbox->storage));
 }

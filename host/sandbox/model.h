@@ -12,6 +12,7 @@
 
 #include "base/path.h"
 #include "cgroup/cgroup.h"
+#include "net/forward.h"
 #include "net/net.h"
 #include "oci/config.h"
 #include "sandbox/agent.h"
@@ -97,6 +98,8 @@ struct sandbox {
     char *config_path; /* of the first container or the pod: where its settings come from; or NULL */
     struct storage *storage;
     struct net *net; /* NULL without a network namespace of the container's */
+    struct forward
+        *forward;    /* of ports, from inside that namespace; NULL where the kernel does not allow it */
     bool holds_data; /* the guest writes to directories of the host: it has to power off in order */
     struct hv *hv;
     uint64_t memory;     /* bytes that the machine has */
