@@ -3,6 +3,16 @@
 # Runtimes side by side, with the real ones that this machine has.
 load helpers
 
+# A place of the test's own for the runtimes' files, to see that nothing stays there.
+setup() {
+	export TMPDIR=$BATS_TEST_TMPDIR/work
+	mkdir "$TMPDIR"
+}
+
+nothing_stays() {
+	[ -z "$(find "$TMPDIR" -mindepth 1 -maxdepth 1 -name 'caisson-compare.*')" ]
+}
+
 compare() {
 	caisson compare --quiet --output "$BATS_TEST_TMPDIR/report" "$@"
 }
@@ -32,7 +42,7 @@ fake() {
 	[ "$(value '[.runtimes[].measures[].failures] | add')" = 0 ]
 	[ "$(value '[.runtimes[] | select(.measures == {}) | select(.unusable | not)] | length')" = 0 ]
 	grep -q '=== host ===' "$BATS_TEST_TMPDIR/lab/analysis/kernel-comparison.txt"
-	[ -z "$(find /var/tmp -maxdepth 1 -name 'caisson-compare.*')" ]
+	nothing_stays
 	[ -z "$(find /sys/fs/cgroup -name 'compare-*' -print -quit)" ]
 }
 
@@ -142,7 +152,7 @@ fake() {
 	run compare --only network --runtimes host --app /no/such.tar
 	expect_status 125
 	expect_one_sentence
-	[ -z "$(find /var/tmp -maxdepth 1 -name 'caisson-compare.*')" ]
+	nothing_stays
 }
 
 @test "compare: a runtime that begins to hang is left out from then on" {
@@ -172,7 +182,7 @@ fake() {
 	wait "$measuring" || status=$?
 	[ "$status" -eq 130 ]
 	[ "$(value .interrupted)" = true ]
-	[ -z "$(find /var/tmp -maxdepth 1 -name 'caisson-compare.*')" ]
+	nothing_stays
 	[ -z "$(pgrep -f 'sleep 1000')" ]
 }
 
