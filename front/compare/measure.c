@@ -98,6 +98,8 @@ static void time_exec(struct session *session, struct subject *subject, bool cou
 void measure_startup(struct session *session, struct subject *subject, bool counts)
 {
     time_run(session, subject, counts);
+    if (subject->result->stopped)
+        return;
     if (subject->ops->create)
         time_steps(session, subject, counts);
     else if (subject->ops->exec)

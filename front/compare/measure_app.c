@@ -62,12 +62,11 @@ static void note(struct subject *subject, const char *text)
 
 void measure_application(struct session *session, struct subject *subject, bool counts)
 {
-    if (!subject->ops->run_app) {
-        note(subject, "the image is not run here: no network is published, or there is no container");
+    const char *path = network_path(subject);
+    note(
+        subject, !subject->ops->run_app ? "images are run by runtimes that are started directly only" : path);
+    if (!subject->ops->run_app)
         return;
-    }
-    note(subject, subject->ops == &subject_caisson ? "through the hypervisor's user-mode network"
-                                                   : "on the host's own network");
     struct error *error = run_and_ask(session, subject, counts);
     if (error)
         take_failure(subject, error, METRIC_APP_READY, METRIC_APP_LATENCY);

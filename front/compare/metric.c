@@ -28,8 +28,9 @@ const struct group_description groups[GROUP_COUNT] = {
         "request on a new one (latency), and then over one connection as fast as it answers (rate)."},
     [GROUP_MEMORY] = {"memory", "Idle cost",
         "A container that waits: the proportional memory (Pss) of every process that the host runs for it, "
-        "and the "
-        "processor time that these use meanwhile."},
+        "the "
+        "program in the foreground that started it included, and the processor time that these use "
+        "meanwhile."},
     [GROUP_DENSITY] = {"density", "How many fit",
         "Idle containers started one after the other until the limit or until half of the free memory is "
         "used. What each further one costs is told twice: by the proportional memory (Pss) of all "

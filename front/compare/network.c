@@ -96,16 +96,14 @@ static void note_all(struct subject *subject, const char *note)
             subject->result->series[metric].note = must_copy(note);
 }
 
-/* What carries the packets is not the same everywhere, and the report has to say it. */
-static void note_path(struct subject *subject)
+const char *network_path(const struct subject *subject)
 {
-    const char *path = subject->ops == &subject_caisson ? "through the hypervisor's user-mode network"
-                       : subject->ops == &subject_oci
-                           ? subject->variant ? "through the sandbox's own use of the host's network"
-                                              : "on the host's own network: there is nothing in between"
-                           : NULL;
-    if (path)
-        note_all(subject, path);
+    if (subject->ops == &subject_caisson)
+        return "through the hypervisor's user-mode network";
+    if (subject->ops == &subject_oci)
+        return subject->variant ? "through the sandbox's own use of the host's network"
+                                : "on the host's own network: there is nothing in between";
+    return "on the host itself";
 }
 
 static struct error *serve_and_ask(struct session *session, struct subject *subject, bool counts)
@@ -131,7 +129,7 @@ void measure_network(struct session *session, struct subject *subject, bool coun
         note_all(subject, "not measured: ctr publishes no port");
         return;
     }
-    note_path(subject);
+    note_all(subject, network_path(subject));
     struct error *error = serve_and_ask(session, subject, counts);
     if (error)
         take_failure(subject, error, METRIC_HTTP_LATENCY, METRIC_HTTP_RATE);

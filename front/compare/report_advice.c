@@ -92,6 +92,17 @@ static char *price(const struct verdict *verdict, const struct workload *workloa
                : must_copy(sum);
 }
 
+/* The second best; and whether the first is better at all. */
+static char *alternative(const struct verdict *verdict, const struct workload *workload)
+{
+    if (!verdict->next)
+        return must_copy("");
+    struct summary first = series_summary(&verdict->choice->series[workload->metric]);
+    struct summary second = series_summary(&verdict->next->series[workload->metric]);
+    return must_printf("%s%s", verdict->next->name,
+        summaries_differ(&first, &second) ? "" : " (no difference beyond noise)");
+}
+
 static void decisions(const struct results *results, struct page *page)
 {
     page_heading(page, 2, "Which one for what");
@@ -104,7 +115,7 @@ static void decisions(const struct results *results, struct page *page)
         strv_append(&row, workload->name);
         strv_append(&row, wall_name(workload->least));
         strv_append(&row, verdict.choice ? verdict.choice->name : "none here");
-        strv_append(&row, verdict.next ? verdict.next->name : "");
+        strv_take(&row, alternative(&verdict, workload));
         strv_take(&row, price(&verdict, workload));
         strv_append(&row, workload->why);
         table_row(table, row);

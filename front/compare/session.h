@@ -58,4 +58,7 @@ void take_answer(
 /* A failure of all metrics from first to last. Takes the error; an interruption is none. */
 void take_failure(struct subject *subject, struct error *error, enum metric first, enum metric last);
 
+/* What carries the packets, which is not the same everywhere: the report has to say it. */
+const char *network_path(const struct subject *subject);
+
 #define RUN_LIMIT_MILLISECONDS 60000
