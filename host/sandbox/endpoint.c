@@ -44,7 +44,9 @@ static struct error *open_output_fifo(struct endpoint *endpoint, const char *pat
 static struct error *open_input_fifo(struct endpoint *endpoint, const char *path, enum stdio_style style)
 {
     TRY(open_end(path, O_RDONLY, 0, &endpoint->fd));
-    return style == STDIO_KEEP_OPEN ? open_end(path, O_WRONLY, 0, &endpoint->kept) : NULL;
+    if (style == STDIO_KEEP_OPEN)
+        endpoint->to_hold = must_copy(path);
+    return NULL;
 }
 
 static struct error *open_fifo(

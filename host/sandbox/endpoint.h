@@ -9,8 +9,10 @@
 enum stream_index { STREAM_IN, STREAM_OUT, STREAM_ERROR, STREAM_COUNT };
 
 struct endpoint {
-    int fd;            /* to be read or written; -1: the stream has no end here */
-    int kept;          /* a second end that is held open, or -1 */
+    int fd;   /* to be read or written; -1: the stream has no end here */
+    int kept; /* a second end that is held open, or -1 */
+    char
+        *to_hold; /* an input fifo whose second end is to be held open later, see stdio_hold_input; or NULL */
     bool watch_reader; /* when the reader goes away, the stream is over */
     bool await_reader; /* the stream is over only when the reader has taken everything */
 };

@@ -237,6 +237,7 @@ static struct error *run_exec(struct start *start)
     struct stdio_ports ports = {0};
     TRY(sandbox_check_usable(sandbox));
     TRY(stdio_connect(process->stdio, sandbox_connect_stream, sandbox, &ports));
+    stdio_hold_input(process->stdio);
     Grpc__ExecProcessRequest request = GRPC__EXEC_PROCESS_REQUEST__INIT;
     request.container_id = process->container->id;
     request.exec_id = process->exec_id;
@@ -289,11 +290,13 @@ void process_start(struct process *process, sandbox_done *done, void *context)
     }
     struct start *start = start_new(process, done, context);
     process_set_state(process, PROCESS_STARTING);
-    if (process->kind == PROCESS_INIT)
+    if (process->kind == PROCESS_INIT) {
+        stdio_hold_input(process->stdio);
         network_catch_up(
             process->container->sandbox->agent, process->container->sandbox->net, network_ready, start);
-    else if ((error = start_exec(process, start)))
+    } else if ((error = start_exec(process, start))) {
         started(start, error, NULL);
+    }
 }
 
 /* ---- kill, close ---- */

@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -211,6 +212,12 @@ struct error *pump_new(struct event_base *base, int source, int destination, boo
     }
     *ret_pump = pump;
     return NULL;
+}
+
+bool pump_writer_gone(const struct pump *pump)
+{
+    struct pollfd source = {.fd = pump->source, .events = POLLIN};
+    return pump->source < 0 || (poll(&source, 1, 0) > 0 && (source.revents & POLLHUP));
 }
 
 void pump_finish(struct pump *pump)

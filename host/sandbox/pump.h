@@ -30,6 +30,9 @@ typedef void pump_ended(void *context, enum pump_end end, const struct error *re
    ends the pump at once and not at the next write. */
 struct error *pump_new(struct event_base *base, int source, int destination, bool watch_reader,
     pump_ended *ended, void *context, struct pump **ret_pump);
+/* Whether the last writer of the source has gone, or the source has ended. Not before the first writer came.
+ */
+bool pump_writer_gone(const struct pump *pump);
 /* Nothing more is to come: what the source holds now is still moved, then the pump ends. */
 void pump_finish(struct pump *pump);
 /* Bytes written so far, for telling a slow reader from one that sleeps. */

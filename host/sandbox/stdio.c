@@ -6,6 +6,7 @@
 #include "sandbox/endpoint.h"
 #include "sandbox/pump.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 struct stream {
@@ -189,9 +190,19 @@ struct error *stdio_connect(
     return NULL;
 }
 
+void stdio_hold_input(struct stdio *stdio)
+{
+    struct stream *stream = &stdio->streams[STREAM_IN];
+    _cleanup_free_ char *path = TAKE_PTR(stream->endpoint.to_hold);
+    /* A fifo that was removed meanwhile ends with its last writer. */
+    if (path && stream->pump && !pump_writer_gone(stream->pump))
+        stream->endpoint.kept = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+}
+
 void stdio_close_input(struct stdio *stdio)
 {
     struct stream *stream = &stdio->streams[STREAM_IN];
+    free(TAKE_PTR(stream->endpoint.to_hold));
     close_fd(TAKE_FD(stream->endpoint.kept));
     if (stream->pump)
         pump_finish(stream->pump);
@@ -226,6 +237,7 @@ void stdio_free(struct stdio *stdio)
         drain_free(stream->drain);
         close_fd(stream->endpoint.fd);
         close_fd(stream->endpoint.kept);
+        free(stream->endpoint.to_hold);
     }
     if (stdio->logger)
         logger_leave(stdio->logger);

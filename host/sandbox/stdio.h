@@ -8,7 +8,8 @@
  *
  *   STDIO_KEEP_OPEN   containerd's contract: the supervisor holds a second end of every fifo, so a front end
  *                     may go and come back; a process never sees EPIPE for it, it waits. Standard input ends
- *                     only with CloseIO.
+ *                     with CloseIO; but clients cannot call that before Create is answered, so a fifo whose
+ *                     last writer has gone by the time of Start has ended, too.
  *   STDIO_LIKE_PIPES  Caisson's own command line: fifos behave as pipes between two processes. Once the front
  *                     end has closed its read end, the process gets EPIPE; once it has closed its write end,
  *                     end of file. The front end opens its ends before Create (Exec) is called; an end that
@@ -61,6 +62,8 @@ void stdio_await_ready(struct stdio *stdio, stdio_ready *done, void *context);
 /* Connects each endpoint and starts to move bytes. Without an output endpoint the output is discarded. */
 struct error *stdio_connect(
     struct stdio *stdio, stdio_connect_guest *connect, void *context, struct stdio_ports *ret_ports);
+/* From the start of the process on, a writer of standard input may go and come back. */
+void stdio_hold_input(struct stdio *stdio);
 /* Standard input ends after what is in the fifo now. */
 void stdio_close_input(struct stdio *stdio);
 /* The process is gone: `drained` is called once, from the event loop, when both outputs have ended, or when

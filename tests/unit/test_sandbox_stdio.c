@@ -247,11 +247,44 @@ static void test_input_ends_with_close_io(void **state)
     char text[8] = "";
     open_front(fixture);
     begin(fixture, STDIO_KEEP_OPEN);
+    stdio_hold_input(fixture->stdio);
     assert_int_equal(write(fixture->front[IN], "abc", 3), 3);
     close_fd(TAKE_FD(fixture->front[IN]));
     AWAIT(fixture, read(fixture->guest[IN], text, sizeof(text)) == 3);
     settle(fixture);
     assert_int_equal(read(fixture->guest[IN], text, sizeof(text)), -1);
+    stdio_close_input(fixture->stdio);
+    AWAIT(fixture, is_closed(fixture->guest[IN]));
+}
+
+/* containerd's clients cannot call CloseIO before Create is answered, and do not call it afterwards. */
+static void test_input_ends_before_the_start(void **state)
+{
+    struct fixture *fixture = *state;
+    char text[8] = "";
+    open_front(fixture);
+    begin(fixture, STDIO_KEEP_OPEN);
+    assert_int_equal(write(fixture->front[IN], "abc", 3), 3);
+    close_fd(TAKE_FD(fixture->front[IN]));
+    stdio_hold_input(fixture->stdio); /* what was written has not been moved yet */
+    AWAIT(fixture, read(fixture->guest[IN], text, sizeof(text)) == 3);
+    AWAIT(fixture, is_closed(fixture->guest[IN]));
+}
+
+/* A writer that comes only after the start, and one that comes back. */
+static void test_input_that_comes_late(void **state)
+{
+    struct fixture *fixture = *state;
+    char text[8] = "";
+    begin(fixture, STDIO_KEEP_OPEN);
+    settle(fixture);
+    stdio_hold_input(fixture->stdio);
+    for (int i = 0; i < 2; i++) {
+        fixture->front[IN] = open(fixture->paths[IN], O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+        assert_int_equal(write(fixture->front[IN], "abc", 3), 3);
+        close_fd(TAKE_FD(fixture->front[IN]));
+        AWAIT(fixture, read(fixture->guest[IN], text, sizeof(text)) == 3);
+    }
     stdio_close_input(fixture->stdio);
     AWAIT(fixture, is_closed(fixture->guest[IN]));
 }
@@ -359,6 +392,8 @@ int main(void)
         STDIO_TEST(test_late_reader),
         STDIO_TEST(test_input_ends_with_its_writer),
         STDIO_TEST(test_input_ends_with_close_io),
+        STDIO_TEST(test_input_ends_before_the_start),
+        STDIO_TEST(test_input_that_comes_late),
         STDIO_TEST(test_close_io_with_much_waiting),
         STDIO_TEST(test_process_that_closes_its_input),
         STDIO_TEST(test_file_endpoint),
