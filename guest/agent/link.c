@@ -96,6 +96,11 @@ struct error *link_take_stream(struct link *link, uint32_t number, struct mux_st
     return error_new(ERROR_NOT_FOUND, "no stream with the number %u was opened", number);
 }
 
+struct error *link_open_stream(struct link *link, uint32_t port, struct mux_stream **ret_stream)
+{
+    return mux_open(link->mux, port, ret_stream);
+}
+
 void link_free(struct link *link)
 {
     if (!link)

@@ -27,5 +27,7 @@ struct error *link_new(struct event_base *base, int fd, struct ttrpc_server *ser
 /* The waiting stream with that number, which leaves the table: the caller attaches or resets it.
    NOT_FOUND where none waits under it. */
 struct error *link_take_stream(struct link *link, uint32_t number, struct mux_stream **ret_stream);
+/* A stream to a port of the host, which refuses by resetting it. */
+struct error *link_open_stream(struct link *link, uint32_t port, struct mux_stream **ret_stream);
 /* Takes NULL. */
 void link_free(struct link *link);

@@ -40,6 +40,13 @@ static void on_link_failed(void *context, const struct error *reason)
     agent_destroy_sandbox(agent);
 }
 
+static struct error *connect_link(struct agent *agent, int fd)
+{
+    TRY(link_new(agent->base, fd, agent->server, on_link_failed, agent, &agent->link));
+    storage_table_set_link(agent->mounts, agent->link);
+    return NULL;
+}
+
 /* Writing to a closed pipe is an error of that pipe alone. Both are undone in what containers run. */
 static void prepare_process(void)
 {
@@ -92,7 +99,7 @@ static struct error *run_guest(struct kmsg *kmsg)
     const struct agent_options options = {.is_guest = true, .cgroup_root = CGROUP_ROOT, .kmsg = *kmsg};
     struct agent *agent;
     TRY(agent_new(base, &options, &agent));
-    TRY(link_new(base, port, agent->server, on_link_failed, agent, &agent->link));
+    TRY(connect_link(agent, port));
     /* One round only: it sends our hello, and no request can come before the host has seen that. */
     event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     boot_mark(&timings, "link");
@@ -156,8 +163,7 @@ static struct error *parse_arguments(int argc, char **argv, struct arguments *re
 static struct error *connect_agent(struct agent *agent, const struct arguments *arguments)
 {
     if (!arguments->listen)
-        return link_new(
-            agent->base, (int)arguments->link, agent->server, on_link_failed, agent, &agent->link);
+        return connect_link(agent, (int)arguments->link);
     int fd;
     TRY(unix_listen(arguments->listen, &fd));
     return ttrpc_server_listen(agent->server, fd);

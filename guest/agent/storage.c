@@ -2,6 +2,7 @@
 #include "agent/storage.h"
 
 #include "agent/device_path.h"
+#include "agent/host_socket.h"
 #include "agent/storage_driver.h"
 #include "agent/uevent.h"
 #include "base/path.h"
@@ -18,10 +19,12 @@ struct storage_mount {
     char *target;
     unsigned users;
     bool is_mount;
-    bool of_pod; /* stays without users */
+    struct host_socket *host_socket; /* NULL where it is none */
+    bool of_pod;                     /* stays without users */
 };
 
 struct storage_table {
+    struct link *link; /* or NULL */
     LIST_HEAD(, storage_mount) mounts;
 };
 
@@ -42,6 +45,11 @@ struct storage_table *storage_table_new(void)
     struct storage_table *table = must_new(struct storage_table);
     LIST_INIT(&table->mounts);
     return table;
+}
+
+void storage_table_set_link(struct storage_table *table, struct link *link)
+{
+    table->link = link;
 }
 
 void storage_table_free(struct storage_table *table)
@@ -75,19 +83,29 @@ static bool is_in_pod_directory(const char *path)
     return strncmp(path, STORAGE_POD_DIRECTORY "/", sizeof(STORAGE_POD_DIRECTORY)) == 0;
 }
 
+static struct error *use_driver(const struct storage_set *set, const struct storage_driver *driver,
+    const Grpc__Storage *storage, struct host_socket **ret_socket)
+{
+    if (!driver->mount)
+        return host_socket_new(set->base, set->table->link, storage, ret_socket);
+    _cleanup_free_ char *device = driver->is_device ? device_path(driver->name, storage->source) : NULL;
+    return driver->mount(storage, device ? device : storage->source);
+}
+
 static struct error *make_mount(
-    struct storage_table *table, const Grpc__Storage *storage, struct storage_mount **ret_mount)
+    const struct storage_set *set, const Grpc__Storage *storage, struct storage_mount **ret_mount)
 {
     const struct storage_driver *driver;
+    struct host_socket *host_socket = NULL;
     TRY(storage_driver_find(storage->driver, &driver));
-    _cleanup_free_ char *device = driver->is_device ? device_path(driver->name, storage->source) : NULL;
-    TRY(driver->mount(storage, device ? device : storage->source));
+    TRY(use_driver(set, driver, storage, &host_socket));
     struct storage_mount *made = must_new(struct storage_mount);
     *made = (struct storage_mount){.source = must_copy(storage->source),
         .target = must_copy(storage->mount_point),
         .is_mount = driver->is_mount,
+        .host_socket = host_socket,
         .of_pod = storage->shared || is_in_pod_directory(storage->mount_point)};
-    LIST_INSERT_HEAD(&table->mounts, made, entry);
+    LIST_INSERT_HEAD(&set->table->mounts, made, entry);
     *ret_mount = made;
     return NULL;
 }
@@ -97,7 +115,7 @@ static struct error *take_mount(struct storage_set *set, const Grpc__Storage *st
     TRY(check_target(storage->mount_point));
     struct storage_mount *mount = find_mount(set->table, storage->mount_point);
     if (!mount)
-        TRY(make_mount(set->table, storage, &mount));
+        TRY(make_mount(set, storage, &mount));
     else if (strcmp(mount->source, storage->source) != 0)
         return error_new(ERROR_ALREADY_EXISTS, "%s cannot be mounted on %s, where %s is", storage->source,
             mount->target, mount->source);
@@ -106,8 +124,12 @@ static struct error *take_mount(struct storage_set *set, const Grpc__Storage *st
     return NULL;
 }
 
-static struct error *unmount(const struct storage_mount *mount)
+static struct error *unmount(struct storage_mount *mount)
 {
+    if (mount->host_socket) {
+        host_socket_free(TAKE_PTR(mount->host_socket));
+        return NULL;
+    }
     if (!mount->is_mount)
         return tree_remove(mount->target);
     /* Busy is what a process makes it that has not quite gone; detached, it goes with that process. */

@@ -12,9 +12,11 @@
  *     virtio-fs      source is the tag of the share
  *     local          a directory; options: mode=
  *     bind           source is a directory or file of the guest
+ *     host-socket    source is a port of the host, the mount point a socket that leads there: host_socket.h
  */
 #pragma once
 
+#include "agent/link.h"
 #include "base/error.h"
 #include "proto/agent.pb-c.h"
 
@@ -30,6 +32,8 @@
 /* All mounts of this agent. */
 struct storage_table;
 struct storage_table *storage_table_new(void);
+/* For "host-socket", which fails without. Borrowed; freed after the table was cleared. */
+void storage_table_set_link(struct storage_table *table, struct link *link);
 /* Unmounts the volumes of the pod, newest first; every set must have been freed. The error is for the log. */
 struct error *storage_table_clear(struct storage_table *table);
 /* After it was cleared. Takes NULL. */
@@ -54,5 +58,5 @@ void storage_set_mount(struct storage_set *set);
 struct error *storage_set_free(struct storage_set *set);
 
 /* Names of the drivers, as GetGuestDetails lists them. */
-#define STORAGE_DRIVER_COUNT 8
+#define STORAGE_DRIVER_COUNT 9
 void storage_driver_names(const char *ret_names[STORAGE_DRIVER_COUNT]);

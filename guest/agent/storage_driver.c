@@ -31,8 +31,7 @@ static struct error *parse_options(const Grpc__Storage *storage, struct mount_op
     return NULL;
 }
 
-/* What follows "name=" in the first option of that name; NULL where there is none. */
-static const char *option_value(const Grpc__Storage *storage, const char *name)
+const char *storage_option(const Grpc__Storage *storage, const char *name)
 {
     size_t length = strlen(name);
     for (size_t i = 0; i < storage->n_options; i++) {
@@ -86,7 +85,7 @@ static struct error *mount_ephemeral(const Grpc__Storage *storage, const char *s
 
 static struct error *make_option_directory(const Grpc__Storage *storage, const char *option)
 {
-    const char *path = option_value(storage, option);
+    const char *path = storage_option(storage, option);
     return path ? error_wrap(directory_create_all(path, 0755), "making the overlay's %s", option) : NULL;
 }
 
@@ -101,7 +100,7 @@ static struct error *mount_overlay(const Grpc__Storage *storage, const char *sou
 static struct error *make_local(const Grpc__Storage *storage, const char *source)
 {
     TRY(make_mount_point(storage));
-    const char *mode = option_value(storage, "mode");
+    const char *mode = storage_option(storage, "mode");
     if (mode && chmod(storage->mount_point, (mode_t)strtoul(mode, NULL, 8) & 07777) < 0)
         return error_errno(errno, "setting the mode of %s", storage->mount_point);
     return give_to_group(storage);
@@ -157,6 +156,7 @@ static const struct storage_driver drivers[] = {
     {"virtio-fs", false, true, mount_virtiofs},
     {"local", false, false, make_local},
     {"bind", false, true, mount_bind},
+    {"host-socket", false, false, NULL},
 };
 
 struct error *storage_driver_find(const char *name, const struct storage_driver **ret_driver)

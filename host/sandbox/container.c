@@ -40,6 +40,8 @@ void container_free(struct container *container)
         event_free(container->exec_patience);
     container_host_free(container->host);
     container_storage_free(container->storage);
+    if (container->sandbox->host_sockets)
+        host_sockets_remove(container->sandbox->host_sockets, container);
     free(container->id);
     free(container->bundle);
     free(container);

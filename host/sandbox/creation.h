@@ -75,6 +75,11 @@ bool creation_is_of_pod(const struct creation *creation);
 void creation_add_shared_memory(struct creation *creation, Grpc__Storage ***storages, size_t *count);
 void creation_add_volumes(struct creation *creation, Grpc__Storage ***storages, size_t *count);
 
+/* The unix sockets of the host that the container mounts: their ports, and what the agent is told of them,
+   appended to such an array. */
+struct error *creation_open_host_sockets(struct creation *creation);
+void creation_add_host_sockets(const struct creation *creation, Grpc__Storage ***storages, size_t *count);
+
 /* Takes the error. */
 void creation_step_done(struct creation *creation, struct error *error);
 /* The same as a ttrpc_done. */

@@ -256,6 +256,7 @@ static struct error *make_container(struct creation *creation)
     _cleanup_(creation_storages_free) Grpc__Storage **storages =
         creation_storages(mounts, request.n_storages);
     creation_add_volumes(creation, &storages, &request.n_storages);
+    creation_add_host_sockets(creation, &storages, &request.n_storages);
     request.storages = storages;
     agent_create_container(sandbox->agent, &request, creation_call_done, creation);
     return NULL;

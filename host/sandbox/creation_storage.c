@@ -147,6 +147,11 @@ static void take_root_of_configuration(struct creation *creation)
 void creation_add_storage(struct creation *creation)
 {
     struct sandbox *sandbox = creation->sandbox;
+    struct error *error = creation_open_host_sockets(creation);
+    if (error) {
+        creation_step_done(creation, error);
+        return;
+    }
     take_root_of_configuration(creation);
     _cleanup_free_ struct storage_source *rootfs = list_rootfs(creation);
     struct container_storage_config config = {.container = creation->container->id,

@@ -35,10 +35,18 @@ static bool is_below(const char *path, const char *directory)
     return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
 }
 
-/* Below /dev/shm are files of the host like any others. */
+static bool is_socket(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+/* Below /dev/shm are files of the host like any others, and a socket, like /dev/log, is so anywhere. */
 static bool means_the_guest(const Grpc__Mount *mount)
 {
     const char *source = mount->source;
+    if (is_socket(source))
+        return false;
     return (is_below(source, "/dev") && strncmp(source, "/dev/shm/", strlen("/dev/shm/")) != 0) ||
            is_below(source, "/proc") || is_below(source, "/sys");
 }
@@ -74,15 +82,20 @@ static void read_shared_memory(const Grpc__Mount *mount, struct guest_mount *ret
     ret_mount->size = known ? system.f_blocks * (uint64_t)system.f_bsize : POD_SHARED_MEMORY_SIZE;
 }
 
+static void read_owner(const struct stat *status, struct guest_mount *ret_mount)
+{
+    strv_append_printf(&ret_mount->options, "mode=%04o", status->st_mode & 07777);
+    strv_append_printf(&ret_mount->options, "uid=%u", status->st_uid);
+    strv_append_printf(&ret_mount->options, "gid=%u", status->st_gid);
+}
+
 /* The kubelet has given the volume's directory its owner, group (fsGroup) and mode. */
 static void read_volume(const struct stat *status, const struct statfs *system, struct guest_mount *ret_mount)
 {
     ret_mount->bind = GUEST_BIND_VOLUME;
     ret_mount->guest_source = must_printf(POD_VOLUMES "%s", strrchr(ret_mount->host_source, '/'));
     ret_mount->size = system->f_blocks * (uint64_t)system->f_bsize;
-    strv_append_printf(&ret_mount->options, "mode=%04o", status->st_mode & 07777);
-    strv_append_printf(&ret_mount->options, "uid=%u", status->st_uid);
-    strv_append_printf(&ret_mount->options, "gid=%u", status->st_gid);
+    read_owner(status, ret_mount);
 }
 
 static bool is_volume_in_memory(const char *path, struct statfs *ret_system)
@@ -102,8 +115,6 @@ static struct error *refuse(const Grpc__Mount *mount, const char *what)
 
 static struct error *check_type(const Grpc__Mount *mount, mode_t mode)
 {
-    if (S_ISSOCK(mode))
-        return refuse(mount, "a unix socket");
     if (S_ISBLK(mode))
         return refuse(mount, "a block device");
     if (S_ISCHR(mode))
@@ -133,6 +144,11 @@ static struct error *read_source(
     ret_mount->directory = S_ISDIR(status.st_mode);
     if (is_volume_in_memory(path, &system)) {
         read_volume(&status, &system, ret_mount);
+        return NULL;
+    }
+    if (S_ISSOCK(status.st_mode)) {
+        ret_mount->bind = GUEST_BIND_SOCKET;
+        read_owner(&status, ret_mount);
         return NULL;
     }
     bool small_file = S_ISREG(status.st_mode) && status.st_size <= GUEST_COPY_MAX;

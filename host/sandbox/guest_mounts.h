@@ -9,7 +9,8 @@
  *   files of the bundle           copied, in a standalone sandbox only: elsewhere their owner changes them
  *                                 later (nerdctl its hosts file) and the container has to see it
  *   other files and directories   through virtio-fs
- *   sockets, block devices, ...   refused: they would be there and lead nowhere
+ *   unix sockets                  a socket of the agent's that leads to it: see host_sockets.h
+ *   block devices, ...            refused: they would be there and lead nowhere
  */
 #pragma once
 
@@ -22,6 +23,7 @@
 
 /* Below the directory of Kata's agent. */
 #define GUEST_COPIES "/run/kata-containers/copies"
+#define GUEST_SOCKETS "/run/kata-containers/sockets"
 
 enum guest_bind {
     GUEST_BIND_NONE,          /* no bind mount, or one whose source means the guest's own */
@@ -29,6 +31,7 @@ enum guest_bind {
     GUEST_BIND_SHARE,         /* through virtio-fs */
     GUEST_BIND_VOLUME,        /* a volume in memory, shared by the pod's containers */
     GUEST_BIND_SHARED_MEMORY, /* /dev/shm */
+    GUEST_BIND_SOCKET,        /* a unix socket of the host */
 };
 
 /* What is known of one mount of the configuration. */
@@ -37,7 +40,7 @@ struct guest_mount {
     bool directory;     /* of the source */
     char *host_source;  /* resolved; for all but NONE */
     char *guest_source; /* set by whoever brings it there; becomes the mount's source */
-    char **options;     /* of the file system; for VOLUME */
+    char **options;     /* mode, uid and gid; for VOLUME and SOCKET */
     uint64_t size;      /* bytes of the file system; for VOLUME and SHARED_MEMORY */
 };
 

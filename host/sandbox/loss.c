@@ -40,7 +40,13 @@ static void machine_stopped(void *context, const struct error *reason)
     note_loss(sandbox, reason ? error_message(reason) : "the virtual machine powered itself off");
 }
 
-const struct hv_events sandbox_hv_events = {.stopped = machine_stopped};
+static bool guest_connects(void *context, uint32_t port, struct hv_joined *ret_joined)
+{
+    const struct sandbox *sandbox = context;
+    return sandbox->host_sockets && host_sockets_connect(sandbox->host_sockets, port, ret_joined);
+}
+
+const struct hv_events sandbox_hv_events = {.stopped = machine_stopped, .incoming = guest_connects};
 
 void sandbox_agent_closed(void *context, const struct error *reason)
 {
@@ -114,6 +120,7 @@ void sandbox_release_machine(struct sandbox *sandbox)
     agent_free(TAKE_PTR(sandbox->agent));
     hv_free(TAKE_PTR(sandbox->hv));
     forward_free(TAKE_PTR(sandbox->forward));
+    host_sockets_free(TAKE_PTR(sandbox->host_sockets));
     net_free(TAKE_PTR(sandbox->net));
     storage_free(TAKE_PTR(sandbox->storage));
 }

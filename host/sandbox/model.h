@@ -18,6 +18,7 @@
 #include "sandbox/agent.h"
 #include "sandbox/guest_mounts.h"
 #include "sandbox/guest_spec.h"
+#include "sandbox/host_sockets.h"
 #include "sandbox/pod.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/settings.h"
@@ -99,7 +100,8 @@ struct sandbox {
     struct storage *storage;
     struct net *net; /* NULL without a network namespace of the container's */
     struct forward
-        *forward;    /* of ports, from inside that namespace; NULL where the kernel does not allow it */
+        *forward; /* of ports, from inside that namespace; NULL where the kernel does not allow it */
+    struct host_sockets *host_sockets; /* that containers have mounted; NULL where none has */
     bool holds_data; /* the guest writes to directories of the host: it has to power off in order */
     struct hv *hv;
     uint64_t memory;     /* bytes that the machine has */

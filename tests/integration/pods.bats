@@ -12,7 +12,7 @@ setup() {
 	cp "$(command -v busybox)" root/bin/busybox
 	root/bin/busybox --install -s root/bin 2>/dev/null || true
 	local applet
-	for applet in sh cat sleep echo sed cut ls hostname df stat; do
+	for applet in sh cat sleep echo sed cut ls hostname df stat yes head wc; do
 		ln -sf busybox "root/bin/$applet"
 	done
 	SHIM_SOCKET=
@@ -213,11 +213,14 @@ memory_total() { exec_in "$1" "$2" "sed -n 's/^MemTotal: *//p' /proc/meminfo | c
 	run -1 create one
 	expect_output "FAILED_PRECONDITION"
 	expect_output "the host's network was asked for"
-	python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("sock")'
+	socat -u UNIX-RECVFROM:sock,fork STDOUT >/dev/null 3>&- &
+	local receiver=$!
+	until [ -S sock ]; do :; done
 	bundle one container '["true"]' "$pods" ", {\"destination\": \"/sock\", \"type\": \"bind\", \"source\": \"$PWD/sock\", \"options\": [\"rbind\"]}"
 	run -1 create one
 	expect_output "UNIMPLEMENTED"
-	expect_output "is a unix socket, which a virtual machine cannot share"
+	expect_output "is a datagram socket; only stream sockets of the host can be mounted"
+	kill "$receiver"
 	bundle one container '["true"]' "$pods" "" ', "devices": [{"path": "/dev/sda", "type": "b", "major": 8, "minor": 0}]'
 	run -1 create one
 	expect_output "the host's block device /dev/sda (8:0), which the virtual machine does not have"
@@ -225,5 +228,41 @@ memory_total() { exec_in "$1" "$2" "sed -n 's/^MemTotal: *//p' /proc/meminfo | c
 	create one && shim start one
 	exec_in one e1 'test -c /dev/fuse'
 	end one
+	end pod
+}
+
+# What is sent is sorted and comes back, once its end has been seen.
+serve_sorting() {
+	rm -f "$1"
+	socat -t 20 "UNIX-LISTEN:$1,fork,mode=660" EXEC:sort 3>&- &
+	server=$!
+	until [ -S "$1" ]; do :; done
+}
+
+@test "unix sockets of the host lead to it, also read-only" {
+	mkdir root/tools
+	ldd "$(command -v socat)" | grep -oE '/[^ )]+' | xargs cp -Lt root/tools "$(command -v socat)"
+	local ask='/tools/ld-* --library-path /tools /tools/socat -t 20 - UNIX-CONNECT:'
+	serve_sorting sock
+	pod_up
+	bundle one container '["sleep", "100000"]' "$pods, {\"type\": \"pid\"}" \
+		", {\"destination\": \"/run/sock\", \"type\": \"bind\", \"source\": \"$PWD/sock\", \"options\": [\"rbind\", \"rw\"]},
+		{\"destination\": \"/run/ro.sock\", \"type\": \"bind\", \"source\": \"$PWD/sock\", \"options\": [\"rbind\", \"ro\"]}"
+	create one && shim start one
+	[ "$(exec_in one e1 "stat -c '%F %a' /run/sock")" = "socket 660" ]
+	[ "$(exec_in one e2 "(echo b; echo a) | ${ask}/run/sock")" = $'a\nb' ]
+	[ "$(exec_in one e3 "(echo d; echo c) | ${ask}/run/ro.sock")" = $'c\nd' ]
+	# More than a stream's window, and several at once.
+	[ "$(exec_in one e4 "yes 0123456789 | head -n 200000 | ${ask}/run/sock | wc -c")" = 2200000 ]
+	[ "$(exec_in one e5 "for i in 1 2 3 4 5 6 7 8; do echo \$i | ${ask}/run/sock & done; wait" | sort | tr -d '\n')" = 12345678 ]
+	# The host's end goes first, and a container that comes again finds the socket again.
+	kill "$server"
+	[ -z "$(exec_in one e6 "echo x | ${ask}/run/sock 2>/dev/null || true")" ]
+	end one
+	serve_sorting sock
+	create one && shim start one
+	[ "$(exec_in one e7 "echo again | ${ask}/run/sock")" = again ]
+	end one
+	kill "$server"
 	end pod
 }
