@@ -26,6 +26,7 @@
 #define INTERRUPTED_CODE 130
 #define DENSITY_QUICK 20
 #define DENSITY_FULL 200
+#define CONTAINERS_MAX 10000
 #define CONTAINERD_ADDRESS "/run/containerd/containerd.sock"
 
 struct compare_settings {
@@ -37,6 +38,7 @@ struct compare_settings {
     const char *output;
     const char *evidence;
     int64_t rounds;
+    int64_t containers;
     bool density;
     bool unlike;
     bool full;
@@ -51,9 +53,9 @@ static const struct option compare_options[] = {
         "also start a web application and ask it: an image archive, layout or directory"),
     COMPARE("containerd-address", 0, OPTION_TEXT, containerd_address, "SOCKET",
         "with --via containerd: where it listens (default: " CONTAINERD_ADDRESS ")"),
-    COMPARE("density", 0, OPTION_FLAG, density, NULL,
-        "also how many idle containers fit (20 of each, with "
-        "--full 200)"),
+    COMPARE("containers", 0, OPTION_NUMBER, containers, "N",
+        "with --density: so many at once at most (default: 20, with --full 200)"),
+    COMPARE("density", 0, OPTION_FLAG, density, NULL, "also how many idle containers fit"),
     COMPARE("diff", 0, OPTION_FLAG, diff, NULL,
         "say what changed beyond noise from the report OLD.json to NEW.json"),
     COMPARE(
@@ -123,6 +125,8 @@ static struct error *choose_session(const struct compare_settings *settings, str
 {
     *session = (struct session_options){.rounds = settings->full ? ROUNDS_FULL : ROUNDS_QUICK,
         .file_bytes = settings->full ? FILE_BYTES_FULL : FILE_BYTES_QUICK};
+    if (settings->containers == 1 || settings->containers > CONTAINERS_MAX)
+        return error_new(ERROR_INVALID_ARGUMENT, "--containers is from 2 to %d", CONTAINERS_MAX);
     if (settings->rounds > ROUNDS_MAX)
         return error_new(ERROR_INVALID_ARGUMENT, "--rounds is at most %d", ROUNDS_MAX);
     if (settings->rounds > 0)
@@ -130,7 +134,9 @@ static struct error *choose_session(const struct compare_settings *settings, str
     session->load = settings->full && program_is_there("wrk");
     TRY(choose_parts(settings->only, session));
     if (settings->density || session->groups[GROUP_DENSITY])
-        session->density = settings->full ? DENSITY_FULL : DENSITY_QUICK;
+        session->density = settings->containers > 0 ? (unsigned)settings->containers
+                           : settings->full         ? DENSITY_FULL
+                                                    : DENSITY_QUICK;
     return NULL;
 }
 
@@ -228,6 +234,8 @@ static char *own_command(const struct compare_settings *settings)
         strv_append_printf(&words, "--only %s", settings->only);
     if (settings->density)
         strv_append(&words, "--density");
+    if (settings->containers > 0)
+        strv_append_printf(&words, "--containers %lld", (long long)settings->containers);
     if (settings->via)
         strv_append_printf(&words, "--via %s", settings->via);
     if (settings->app)
