@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The program is thirty instructions, written down here: a compiler for them, or a library to load them,
+ * The program is some thirty instructions, written down here: a compiler for them, or a library to load them,
  * would be more to carry than they are. In C it would be
  *
  *     if (context->protocol != IPPROTO_TCP)
