@@ -46,7 +46,7 @@ static void add_pid_namespace(Grpc__Linux *linux_config)
 
 static struct error *prepare_spec(const struct agent_container *container, Grpc__Spec **ret_spec)
 {
-    Grpc__Spec *spec;
+    Grpc__Spec *spec = NULL;
     TRY(copy_spec(container->create_request->oci, &spec));
     struct error *error = device_set_rewrite(container->devices, spec);
     if (error) {

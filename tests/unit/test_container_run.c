@@ -88,9 +88,9 @@ static void test_commands_that_cannot_be_executed(void **state)
         const char *part;
     } cases[] = {
         {"nowhere", ERROR_NOT_FOUND, "exec: \"nowhere\": executable file not found in $PATH"},
-        {"/nowhere", ERROR_NOT_FOUND, "exec: \"/nowhere\": No such file or directory"},
-        {"/etc/passwd", ERROR_PERMISSION_DENIED, "exec: \"/etc/passwd\": Permission denied"},
-        {"/etc", ERROR_PERMISSION_DENIED, "exec: \"/etc\": Permission denied"},
+        {"/nowhere", ERROR_NOT_FOUND, "exec: \"/nowhere\": stat /nowhere: no such file or directory"},
+        {"/etc/passwd", ERROR_PERMISSION_DENIED, "exec: \"/etc/passwd\": permission denied"},
+        {"/etc", ERROR_PERMISSION_DENIED, "exec: \"/etc\": permission denied"},
         {"script", ERROR_NOT_FOUND, "script"},
         {"/bin/script", ERROR_NOT_FOUND, "interpreter"},
         {"text", ERROR_PERMISSION_DENIED, "Exec format error"},

@@ -59,8 +59,11 @@ static int exec_in_path(const char *path, char *const *arguments, char *const *e
     return reason;
 }
 
+/* runc's words: podman, Docker and containerd's clients look for them. */
 static struct error *exec_error(const char *command, int reason)
 {
+    if (reason == EACCES)
+        return error_new(ERROR_PERMISSION_DENIED, "exec: \"%s\": permission denied", command);
     if (!is_missing(reason))
         return error_recode(error_errno(reason, "exec: \"%s\"", command), ERROR_PERMISSION_DENIED);
     if (!strchr(command, '/'))
@@ -69,7 +72,7 @@ static struct error *exec_error(const char *command, int reason)
         return error_new(ERROR_NOT_FOUND,
             "exec: \"%s\": its interpreter (the program of its #! line, or its dynamic loader) is missing",
             command);
-    return error_recode(error_errno(reason, "exec: \"%s\"", command), ERROR_NOT_FOUND);
+    return error_new(ERROR_NOT_FOUND, "exec: \"%s\": stat %s: no such file or directory", command, command);
 }
 
 int process_failure_code(const struct error *error)
