@@ -9,6 +9,8 @@ struct link {
     struct ttrpc_server *server;
     struct dials *dials;
     struct mux_stream *waiting[LINK_WAITING_MAX]; /* NULL where a place is free */
+    bool greeted;
+    link_regreeted *regreeted;
     link_failed *failed;
     void *context;
 };
@@ -58,8 +60,13 @@ static bool on_incoming(void *context, uint32_t port, struct mux_stream *stream)
     }
 }
 
+/* A second hello comes from the host end of a machine that was started from a saved one. */
 static void on_ready(void *context)
 {
+    struct link *link = context;
+    if (link->greeted && link->regreeted)
+        link->regreeted(link->context);
+    link->greeted = true;
 }
 
 static void on_failed(void *context, const struct error *reason)
@@ -99,6 +106,11 @@ struct error *link_take_stream(struct link *link, uint32_t number, struct mux_st
 struct error *link_open_stream(struct link *link, uint32_t port, struct mux_stream **ret_stream)
 {
     return mux_open(link->mux, port, ret_stream);
+}
+
+void link_watch_host(struct link *link, link_regreeted *regreeted)
+{
+    link->regreeted = regreeted;
 }
 
 void link_free(struct link *link)

@@ -21,9 +21,14 @@ struct link;
 /* The host is gone, or broke the protocol. The reason is borrowed. The link may be freed from here. */
 typedef void link_failed(void *context, const struct error *reason);
 
+/* The host's end is another one: this machine was saved, and starts again elsewhere. No stream is left. */
+typedef void link_regreeted(void *context);
+
 /* Takes the descriptor; the server is borrowed. */
 struct error *link_new(struct event_base *base, int fd, struct ttrpc_server *server, link_failed *failed,
     void *context, struct link **ret_link);
+/* Who is told, with the context of link_new. */
+void link_watch_host(struct link *link, link_regreeted *regreeted);
 /* The waiting stream with that number, which leaves the table: the caller attaches or resets it.
    NOT_FOUND where none waits under it. */
 struct error *link_take_stream(struct link *link, uint32_t number, struct mux_stream **ret_stream);

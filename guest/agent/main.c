@@ -13,6 +13,7 @@
 #include "agent/agent.h"
 #include "agent/boot.h"
 #include "agent/port.h"
+#include "agent/transport.h"
 #include "base/fd.h"
 #include "base/parse.h"
 
@@ -45,6 +46,13 @@ static struct error *connect_link(struct agent *agent, int fd)
     TRY(link_new(agent->base, fd, agent->server, on_link_failed, agent, &agent->link));
     storage_table_set_link(agent->mounts, agent->link);
     return NULL;
+}
+
+/* Before the first request of the new host is read. */
+static void on_started_anew(void *context)
+{
+    const struct agent *agent = context;
+    kmsg_error(&agent->options.kmsg, KMSG_WARNING, transport_find_devices());
 }
 
 /* Writing to a closed pipe is an error of that pipe alone. Both are undone in what containers run. */
@@ -100,6 +108,7 @@ static struct error *run_guest(struct kmsg *kmsg)
     struct agent *agent;
     TRY(agent_new(base, &options, &agent));
     TRY(connect_link(agent, port));
+    link_watch_host(agent->link, on_started_anew);
     /* One round only: it sends our hello, and no request can come before the host has seen that. */
     event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     boot_mark(&timings, "link");

@@ -15,6 +15,13 @@ const struct hv_ops *hv_by_name(const char *name)
     return NULL;
 }
 
+struct error *hv_identity(const struct hv_ops *ops, char **ret_text)
+{
+    if (ops->capabilities & HV_SNAPSHOT)
+        return ops->identity(ret_text);
+    return error_new(ERROR_UNIMPLEMENTED, "%s saves no machines", ops->name);
+}
+
 size_t hv_room(const struct hv_ops *ops, const struct hv_config *config)
 {
     return ops->room ? ops->room(config) : 0;
@@ -55,6 +62,14 @@ void hv_detach_disk(struct hv *hv, const char *address, hv_done *done, void *con
         hv->ops->detach_disk(hv, address, done, context);
     else
         done(context, error_new(ERROR_UNIMPLEMENTED, "%s takes no disks while it runs", hv->ops->name));
+}
+
+void hv_save(struct hv *hv, int fd, hv_done *done, void *context)
+{
+    if (hv->ops->capabilities & HV_SNAPSHOT)
+        hv->ops->save(hv, fd, done, context);
+    else
+        done(context, error_new(ERROR_UNIMPLEMENTED, "%s saves no machines", hv->ops->name));
 }
 
 uint64_t hv_memory_address(const struct hv *hv, uint64_t offset)

@@ -21,7 +21,7 @@
 
 enum hv_capability {
     HV_PAUSE = 1u << 0,
-    HV_SNAPSHOT = 1u << 1,     /* save and restore */
+    HV_SNAPSHOT = 1u << 1,     /* hv_config.snapshot and hv_save */
     HV_ATTACH_DISK = 1u << 2,  /* disks while running, where hv_config.hot_disks asked for it */
     HV_SHARE = 1u << 3,        /* virtio-fs */
     HV_USER_NETWORK = 1u << 4, /* outgoing connections and published ports without privileges */
@@ -69,6 +69,18 @@ struct hv_network {
     size_t nic_count;
 };
 
+/*
+ * A machine that was saved before any container came to it, and that others start from (HV_SNAPSHOT). What it
+ * has is its memory, its processors and the link; disks and network cards are those of the one that starts,
+ * whose agent looks for them when the host greets it anew. Machines with shares or room to grow have none.
+ */
+struct hv_snapshot {
+    const char *memory; /* a file of hv_config.memory bytes */
+    int state; /* of the devices, read from its beginning; duplicated. The machine starts from it, and what it
+                  writes into its memory stays its own. -1: it boots and has the file itself as its memory,
+                  for hv_save. */
+};
+
 /* Borrowed during hv_new only. */
 struct hv_config {
     const char *name;      /* sandbox id; shows in process titles and errors */
@@ -95,7 +107,8 @@ struct hv_config {
     const struct hv_share *shares;
     size_t share_count;
     struct hv_network network;
-    bool debug; /* keep the guest's console verbose */
+    bool debug;                         /* keep the guest's console verbose */
+    const struct hv_snapshot *snapshot; /* NULL: the machine boots and is never saved */
 };
 
 struct hv;
@@ -137,15 +150,17 @@ typedef void hv_attached(void *context, struct error *error, const char *address
 
 /* When the phases of a start were reached, in microseconds since hv_start; 0: not yet. */
 struct hv_timings {
-    uint64_t spawned; /* the hypervisor's process runs */
-    uint64_t monitor; /* it answers commands */
-    uint64_t console; /* first output of the guest's kernel */
-    uint64_t ready;   /* the agent answered */
+    uint64_t spawned;  /* the hypervisor's process runs */
+    uint64_t monitor;  /* it answers commands */
+    uint64_t console;  /* first output of the guest's kernel */
+    uint64_t restored; /* it has the state of the snapshot that it starts from */
+    uint64_t ready;    /* the agent answered */
 };
 
 struct hv_ops {
     const char *name; /* "qemu-tcg", "qemu-kvm" */
     unsigned capabilities;
+    struct error *(*identity)(char **ret_text);
     size_t (*room)(const struct hv_config *config);
     struct error *(*create)(struct event_base *base, const struct hv_config *config,
         const struct hv_events *events, void *context, struct hv **ret_hv);
@@ -154,6 +169,7 @@ struct hv_ops {
     void (*resume)(struct hv *hv, hv_done *done, void *context);
     void (*attach_disk)(struct hv *hv, const struct hv_disk *disk, hv_attached *done, void *context);
     void (*detach_disk)(struct hv *hv, const char *address, hv_done *done, void *context);
+    void (*save)(struct hv *hv, int fd, hv_done *done, void *context);
     uint64_t (*memory_address)(const struct hv *hv, uint64_t offset);
     struct error *(*connect)(struct hv *hv, uint32_t port, int *ret_fd, uint32_t *ret_host_port);
     struct error *(*join)(struct hv *hv, uint32_t port, const struct hv_joined *joined);
@@ -172,6 +188,9 @@ struct hv {
 /* The known hypervisors by name; NULL where there is none. */
 const struct hv_ops *hv_by_name(const char *name);
 
+/* What a snapshot depends on of the hypervisor: its program, as it is now, and the processor that the guest
+   sees. One line, owned by the caller. UNIMPLEMENTED without HV_SNAPSHOT. */
+struct error *hv_identity(const struct hv_ops *ops, char **ret_text);
 /* How many more devices such a machine could have than the configuration asks for. */
 size_t hv_room(const struct hv_ops *ops, const struct hv_config *config);
 /* Checks the configuration and prepares; nothing runs yet. */
@@ -190,6 +209,10 @@ void hv_attach_disk(struct hv *hv, const struct hv_disk *disk, hv_attached *done
    called, the image is closed, also because the machine has ended. NOT_FOUND for an address that is none.
    Otherwise as hv_attach_disk. */
 void hv_detach_disk(struct hv *hv, const char *address, hv_done *done, void *context);
+/* For a running machine with hv_config.snapshot: stops it once its agent waits for requests, and writes the
+   state of its devices to fd, which is used before this returns. Afterwards it can only be freed. ABORTED
+   when it ends first; not called after hv_free. */
+void hv_save(struct hv *hv, int fd, hv_done *done, void *context);
 /* The guest's physical address of the byte at this offset of its memory: what MemHotplugByProbe wants for
    offsets from the guest's current size on, one for each HV_MEMORY_BLOCK. */
 uint64_t hv_memory_address(const struct hv *hv, uint64_t offset);

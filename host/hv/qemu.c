@@ -14,10 +14,12 @@
 #include "hv/qemu_disks.h"
 #include "hv/qemu_failure.h"
 #include "hv/qemu_plan.h"
+#include "hv/qemu_snapshot.h"
 #include "hv/qmp.h"
 #include "hv/relay.h"
 #include "mux/mux.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -28,6 +30,8 @@
 /* When the link breaks, QEMU is most likely ending and its exit says more. */
 #define LINK_GRACE_MILLISECONDS 300
 #define CONSOLE_LINES_QUOTED 3
+/* Nobody listens on it in the guest. */
+#define NO_PORT 0
 
 enum state { CREATED, STARTING, RUNNING, PAUSED, ENDED };
 
@@ -56,6 +60,9 @@ struct qemu {
     struct event *failed; /* tells from the loop that a start could not even begin */
     struct request start;
     struct request change; /* pause or resume */
+    struct request save;
+    int state_fd;  /* of the snapshot: to start from until it is read, then -1; or to save into */
+    bool snapshot; /* it can be saved */
     enum state change_to;
     struct error *fault; /* why we ended it */
     struct error *link_fault;
@@ -106,10 +113,32 @@ static void answer(struct request *request, struct error *error)
 
 /* --- the monitor --- */
 
+static void restoring(void *context, struct error *error)
+{
+    if (error)
+        end_with_fault(context, error_wrap(error, "starting from the snapshot"));
+}
+
 static void monitor_ready(void *context)
 {
     struct qemu *qemu = context;
     note_time(qemu, &qemu->timings.monitor);
+    if (qemu->state_fd < 0)
+        return;
+    qemu_snapshot_begin(qemu->qmp, "migrate-incoming", qemu->state_fd, restoring, qemu);
+    close_fd(TAKE_FD(qemu->state_fd));
+}
+
+/* Its state went to a file, or came from one. */
+static void migrated(struct qemu *qemu, bool completed)
+{
+    if (qemu->state == STARTING && completed)
+        note_time(qemu, &qemu->timings.restored);
+    else if (qemu->state == STARTING)
+        end_with_fault(qemu, error_new(ERROR_INTERNAL, "QEMU could not start from the snapshot"));
+    else
+        answer(&qemu->save,
+            completed ? NULL : error_new(ERROR_INTERNAL, "QEMU could not save the machine's state"));
 }
 
 /* Other reasons are the guest's own doing and show in its console, or ours. */
@@ -120,6 +149,9 @@ static void monitor_event(void *context, const char *name, const json_t *data)
         qemu_disks_event(qemu->disks, name, data);
         return;
     }
+    enum qemu_snapshot_progress progress = qemu_snapshot_event(name, data);
+    if (progress != QEMU_SNAPSHOT_GOES_ON)
+        migrated(qemu, progress == QEMU_SNAPSHOT_COMPLETED);
     const char *reason = json_string_value(json_object_get(data, "reason"));
     if (strcmp(name, "SHUTDOWN") == 0 && reason && strcmp(reason, "host-signal") == 0 && !qemu->fault)
         qemu->fault =
@@ -221,6 +253,8 @@ static void on_exited(void *context, int status)
     bool freed = false;
     qemu->freed = &freed;
     answer(&qemu->change, error_new(ERROR_ABORTED, "the machine has ended"));
+    if (!freed)
+        answer(&qemu->save, error_new(ERROR_ABORTED, "the machine has ended"));
     if (!freed && qemu->disks)
         qemu_disks_machine_ended(qemu->disks, &freed);
     if (freed)
@@ -362,6 +396,46 @@ static void qemu_detach_disk(struct hv *hv, const char *address, hv_done *done, 
         qemu_disks_detach(qemu->disks, qemu->qmp, address, done, context);
 }
 
+static void on_saving(void *context, struct error *error)
+{
+    struct qemu *qemu = context;
+    if (error)
+        answer(&qemu->save, error);
+}
+
+/* The agent refused the stream: it has come to where it waits for requests. */
+static void agent_is_idle(void *context, bool reset)
+{
+    struct qemu *qemu = context;
+    if (qemu->qmp)
+        qemu_snapshot_begin(qemu->qmp, "migrate", qemu->state_fd, on_saving, qemu);
+    close_fd(TAKE_FD(qemu->state_fd));
+}
+
+static struct error *begin_save(struct qemu *qemu, int fd)
+{
+    struct mux_stream *stream;
+    if (!qemu->snapshot || qemu->state != RUNNING || qemu->save.done || !qemu->qmp || !qemu->mux)
+        return error_new(ERROR_FAILED_PRECONDITION, "the machine is not one that can be saved now");
+    _cleanup_fd_ int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (copy < 0)
+        return error_errno(errno, "saving the machine");
+    TRY(mux_open(qemu->mux, NO_PORT, &stream));
+    mux_watch(stream, agent_is_idle, qemu);
+    qemu->state_fd = TAKE_FD(copy);
+    return NULL;
+}
+
+static void qemu_save(struct hv *hv, int fd, hv_done *done, void *context)
+{
+    struct qemu *qemu = qemu_of(hv);
+    struct error *error = begin_save(qemu, fd);
+    if (error)
+        done(context, error);
+    else
+        qemu->save = (struct request){done, context};
+}
+
 static uint64_t memory_address(const struct hv *hv, uint64_t offset)
 {
     return qemu_memory_address(offset);
@@ -442,6 +516,7 @@ static void qemu_destroy(struct hv *hv)
         event_free(qemu->failed);
     error_free(qemu->fault);
     error_free(qemu->link_fault);
+    close_fd(qemu->state_fd);
     free(qemu);
 }
 
@@ -464,6 +539,15 @@ static struct error *make_relays(struct qemu *qemu, const struct hv_config *conf
     return NULL;
 }
 
+static struct error *take_snapshot(struct qemu *qemu, const struct hv_snapshot *snapshot)
+{
+    qemu->snapshot = snapshot != NULL;
+    if (!snapshot || snapshot->state < 0)
+        return NULL;
+    qemu->state_fd = fcntl(snapshot->state, F_DUPFD_CLOEXEC, 3);
+    return qemu->state_fd < 0 ? error_errno(errno, "the state of the snapshot") : NULL;
+}
+
 static struct error *create(const struct hv_ops *ops, struct event_base *base, const struct hv_config *config,
     const struct hv_events *events, void *context, struct hv **ret_hv)
 {
@@ -472,11 +556,14 @@ static struct error *create(const struct hv_ops *ops, struct event_base *base, c
     qemu->base = base;
     qemu->events = *events;
     qemu->context = context;
+    qemu->state_fd = -1;
     qemu->timer = event_new(base, -1, 0, on_timer, qemu);
     qemu->failed = event_new(base, -1, 0, on_start_failed, qemu);
     if (config->hot_disks)
         qemu->disks = qemu_disks_new();
     struct error *error = qemu_plan_new(config, ops == &qemu_kvm_ops, &qemu->plan);
+    if (!error)
+        error = take_snapshot(qemu, config->snapshot);
     if (!error)
         error = make_relays(qemu, config);
     if (!error && (!qemu->timer || !qemu->failed))
@@ -501,16 +588,28 @@ static struct error *create_kvm(struct event_base *base, const struct hv_config 
     return create(&qemu_kvm_ops, base, config, events, context, ret_hv);
 }
 
+static struct error *identity_tcg(char **ret_text)
+{
+    return qemu_identity(false, ret_text);
+}
+
+static struct error *identity_kvm(char **ret_text)
+{
+    return qemu_identity(true, ret_text);
+}
+
 /* The two differ in the accelerator that `create` asks for, and in nothing else. */
-#define QEMU_OPS(its_name, its_create)                                                                      \
-    {                                                                                                       \
-        .name = its_name,                                                                                   \
-        .capabilities = HV_PAUSE | HV_SHARE | HV_USER_NETWORK | HV_ATTACH_DISK | HV_GROW | HV_TAP,          \
-        .room = qemu_room, .create = its_create, .start = qemu_start, .pause = qemu_pause,                  \
-        .resume = qemu_resume, .attach_disk = qemu_attach_disk, .detach_disk = qemu_detach_disk,            \
-        .memory_address = memory_address, .connect = qemu_connect, .join = qemu_join, .stop = qemu_stop,    \
-        .process = qemu_process, .timings = qemu_timings, .console = qemu_console, .destroy = qemu_destroy, \
+#define QEMU_OPS(its_name, its_create, its_identity)                                                 \
+    {                                                                                                \
+        .name = its_name,                                                                            \
+        .capabilities =                                                                              \
+            HV_PAUSE | HV_SHARE | HV_USER_NETWORK | HV_ATTACH_DISK | HV_GROW | HV_TAP | HV_SNAPSHOT, \
+        .room = qemu_room, .create = its_create, .start = qemu_start, .pause = qemu_pause,           \
+        .resume = qemu_resume, .attach_disk = qemu_attach_disk, .detach_disk = qemu_detach_disk,     \
+        .identity = its_identity, .save = qemu_save, .memory_address = memory_address,               \
+        .connect = qemu_connect, .join = qemu_join, .stop = qemu_stop, .process = qemu_process,      \
+        .timings = qemu_timings, .console = qemu_console, .destroy = qemu_destroy,                   \
     }
 
-const struct hv_ops qemu_tcg_ops = QEMU_OPS("qemu-tcg", create_tcg);
-const struct hv_ops qemu_kvm_ops = QEMU_OPS("qemu-kvm", create_kvm);
+const struct hv_ops qemu_tcg_ops = QEMU_OPS("qemu-tcg", create_tcg, identity_tcg);
+const struct hv_ops qemu_kvm_ops = QEMU_OPS("qemu-kvm", create_kvm, identity_kvm);

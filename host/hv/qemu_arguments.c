@@ -22,6 +22,11 @@
  */
 #define TRANSLATION_MIB 32
 
+/* A microvm's transports without ACPI: VIRTIO_MMIO_BASE and so on of QEMU's include/hw/i386/microvm.h. */
+#define TRANSPORT_BASE 0xfeb00000u
+#define TRANSPORT_SIZE 512u
+#define TRANSPORT_IRQ 5u
+
 /* Devices that every machine has: the link's virtio-serial and the balloon. */
 #define DEVICES_ALWAYS 2
 
@@ -62,6 +67,17 @@ static uint64_t most_memory(const struct hv_config *config)
 uint64_t qemu_memory_address(uint64_t offset)
 {
     return offset < 3 * GIB ? offset : offset + GIB;
+}
+
+/*
+ * Whether the guest's memory is a file. A file server reads and writes it itself, so both must be able to map
+ * it. And what a machine may grow to can be all that the host has: of a file the kernel counts only what is
+ * touched, while it promises nobody that much anonymous memory. (QEMU can ask for memory without a promise,
+ * but not from inside the jail, where it cannot read how the kernel is set.)
+ */
+static bool has_file(const struct hv_config *config)
+{
+    return config->share_count > 0 || memory_grows(config);
 }
 
 static struct error *check_port(const struct hv_port *port)
@@ -105,6 +121,9 @@ struct error *qemu_check_config(const struct hv_config *config)
     }
     for (size_t i = 0; i < config->network.port_count; i++)
         TRY(check_port(&config->network.ports[i]));
+    if (config->snapshot && (has_file(config) || config->hot_disks))
+        return error_new(ERROR_INVALID_ARGUMENT,
+            "a machine with shares, with disks that come later, or that grows has no snapshot");
     return NULL;
 }
 
@@ -120,15 +139,19 @@ static char *escaped(const char *value)
     return result;
 }
 
-/*
- * Whether the guest's memory is a file. A file server reads and writes it itself, so both must be able to map
- * it. And what a machine may grow to can be all that the host has: of a file the kernel counts only what is
- * touched, while it promises nobody that much anonymous memory. (QEMU can ask for memory without a promise,
- * but not from inside the jail, where it cannot read how the kernel is set.)
- */
-static bool has_file(const struct hv_config *config)
+static void add_memory(char ***line, const struct hv_config *config)
 {
-    return config->share_count > 0 || memory_grows(config);
+    const struct hv_snapshot *snapshot = config->snapshot;
+    if (!has_file(config) && !snapshot)
+        return;
+    strv_append(line, "-object");
+    if (snapshot)
+        strv_append_printf(line,
+            "memory-backend-file,id=ram,size=%" PRIu64 "M,mem-path=" QEMU_MEMORY_PATH ",share=%s",
+            most_memory(config), snapshot->state < 0 ? "on" : "off");
+    else
+        strv_append_printf(
+            line, "memory-backend-memfd,id=ram,size=%" PRIu64 "M,share=on", most_memory(config));
 }
 
 static void add_machine(char ***line, const struct hv_config *config, const struct qemu_launch *launch)
@@ -136,7 +159,7 @@ static void add_machine(char ***line, const struct hv_config *config, const stru
     strv_append(line, "-M");
     strv_append_printf(line,
         "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=on,mem-merge=off,dump-guest-core=off%s",
-        has_file(config) ? ",memory-backend=ram" : "");
+        has_file(config) || config->snapshot ? ",memory-backend=ram" : "");
     strv_append(line, "-accel");
     if (launch->kvm)
         strv_append(line, "kvm");
@@ -149,11 +172,7 @@ static void add_machine(char ***line, const struct hv_config *config, const stru
     strv_append_printf(line, "%u", most_vcpus(config));
     strv_append(line, "-m");
     strv_append_printf(line, "%" PRIu64 "M", most_memory(config));
-    if (has_file(config)) {
-        strv_append(line, "-object");
-        strv_append_printf(
-            line, "memory-backend-memfd,id=ram,size=%" PRIu64 "M,share=on", most_memory(config));
-    }
+    add_memory(line, config);
     /* virtio-fs is a virtio 1 device; the microvm's transports are legacy unless told. */
     strv_append(line, "-global");
     strv_append(line, "virtio-mmio.force-legacy=false");
@@ -181,6 +200,25 @@ static void add_first_size(char ***line, const struct hv_config *config)
 }
 
 /*
+ * QEMU tells the guest of the transports that have a device. One that is saved is told of the others as well,
+ * in the order in which QEMU fills them, so that its kernel has them by the numbers 0, 1, ... and can look
+ * again at what a machine that starts from it has there (microvm_devices_init and
+ * microvm_get_mmio_cmdline of QEMU's hw/i386/microvm.c).
+ */
+static void add_free_transports(char ***line, const struct hv_config *config)
+{
+    if (!config->snapshot)
+        return;
+    char **last = &(*line)[strv_length(*line) - 1];
+    for (unsigned i = QEMU_SLOTS - DEVICES_ALWAYS; i-- > 0;) {
+        char *longer = must_printf("%s virtio_mmio.device=%u@0x%x:%u", *last, TRANSPORT_SIZE,
+            TRANSPORT_BASE + i * TRANSPORT_SIZE, TRANSPORT_IRQ + i);
+        free(*last);
+        *last = longer;
+    }
+}
+
+/*
  * What the kernel parameters save or decide: no clock and timer self-checks (they fail on a busy host), no
  * crypto self-tests, no patching of locks for one processor, random numbers from RDRAND at once. A panic or
  * reboot is a triple fault, which ends QEMU. Free memory goes back to the host in pieces of 64 KiB, not only
@@ -200,6 +238,7 @@ static void add_kernel(char ***line, const struct hv_config *config, const struc
         launch->kvm ? "" : " mitigations=off", config->debug ? "" : " quiet", config->append ? " " : "",
         config->append ? config->append : "");
     add_first_size(line, config);
+    add_free_transports(line, config);
 }
 
 static void add_channels(char ***line)
@@ -302,6 +341,13 @@ static void add_network(char ***line, const struct hv_config *config)
     add_nic(line, "net0", network->mac);
 }
 
+/* Memory that a guest of a snapshot gives back would be lost to the file, which all of them share. */
+static void add_balloon(char ***line, const struct hv_config *config)
+{
+    strv_append(line, "-device");
+    strv_append_printf(line, "virtio-balloon-device,free-page-reporting=%s", config->snapshot ? "off" : "on");
+}
+
 char **qemu_arguments(const struct hv_config *config, const struct qemu_launch *launch)
 {
     char **line = NULL;
@@ -316,13 +362,20 @@ char **qemu_arguments(const struct hv_config *config, const struct qemu_launch *
     add_machine(&line, config, launch);
     add_kernel(&line, config, launch);
     add_channels(&line);
+    /* What the snapshot has comes first, so that it has the same transports. */
+    if (config->snapshot)
+        add_balloon(&line, config);
     add_disks(&line, config);
     add_hot_disks(&line, config);
     add_shares(&line, config);
     add_network(&line, config);
     add_taps(&line, config);
-    strv_append(&line, "-device");
-    strv_append(&line, "virtio-balloon-device,free-page-reporting=on");
+    if (!config->snapshot)
+        add_balloon(&line, config);
+    if (config->snapshot && config->snapshot->state >= 0) {
+        strv_append(&line, "-incoming");
+        strv_append(&line, "defer");
+    }
     return line;
 }
 

@@ -19,6 +19,9 @@ enum {
     QEMU_FD_DISKS = 6,
 };
 
+/* Where QEMU finds the memory of a snapshot: it opens that by its path only. */
+#define QEMU_MEMORY_PATH "/memory"
+
 struct qemu_launch {
     const char *binary;
     bool kvm;

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/strv.h"
+#include "hv/file_mark.h"
 #include "hv/hash.h"
 #include "hv/programs.h"
 #include "hv/qemu_arguments.h"
@@ -14,6 +15,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define BINDS_MAX 4
 #define FDS_MAX (QEMU_FD_DISKS + QEMU_SLOTS)
 /* QEMU itself needs about thirty; the rest is for connections through its user network. */
 #define FILES_MAX 4096
@@ -86,16 +88,18 @@ static struct error *make_jail(
     _cleanup_free_ char *resolver = NULL;
     if (network)
         error_free(path_resolve("/etc/resolv.conf", &resolver));
-    const struct jail_bind binds[] = {
-        {.source = launch->kernel},
-        {.source = launch->initrd},
-        {.source = resolver, .target = "/etc/resolv.conf"},
-    };
+    struct jail_bind binds[BINDS_MAX] = {{.source = launch->kernel}, {.source = launch->initrd}};
+    size_t bind_count = 2;
+    if (resolver)
+        binds[bind_count++] = (struct jail_bind){.source = resolver, .target = "/etc/resolv.conf"};
+    if (config->snapshot)
+        binds[bind_count++] = (struct jail_bind){
+            .source = config->snapshot->memory, .target = QEMU_MEMORY_PATH, .writable = true};
     const struct jail_config jail = {
         .name = "QEMU",
         .program = launch->binary,
         .binds = binds,
-        .bind_count = resolver ? 3 : 2,
+        .bind_count = bind_count,
         .devices = devices,
         .device_count = launch->kvm ? 1 : 0,
         .host_network = network,
@@ -112,6 +116,15 @@ static struct error *make_jail(
 static const char *cpu_model(bool kvm)
 {
     return kvm ? "host,-arch-capabilities" : "max,-erms";
+}
+
+struct error *qemu_identity(bool kvm, char **ret_text)
+{
+    _cleanup_free_ char *binary = NULL, *mark = NULL;
+    TRY(find_qemu(&binary));
+    TRY(file_mark(binary, &mark));
+    *ret_text = must_printf("%s %s", mark, cpu_model(kvm));
+    return NULL;
 }
 
 struct error *qemu_plan_new(const struct hv_config *config, bool kvm, struct qemu_plan **ret_plan)

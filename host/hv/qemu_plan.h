@@ -18,6 +18,8 @@ struct qemu_channels {
 };
 
 struct error *qemu_plan_new(const struct hv_config *config, bool kvm, struct qemu_plan **ret_plan);
+/* See hv_identity. */
+struct error *qemu_identity(bool kvm, char **ret_text);
 /* Takes NULL. */
 void qemu_plan_free(struct qemu_plan *plan);
 /* Once. The channels are the caller's on success. */

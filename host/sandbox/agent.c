@@ -75,6 +75,18 @@ void agent_add_memory(
     call(agent, "MemHotplugByProbe", &request->base, done, context);
 }
 
+void agent_reseed(
+    struct agent *agent, const Grpc__ReseedRandomDevRequest *request, ttrpc_done *done, void *context)
+{
+    call(agent, "ReseedRandomDev", &request->base, done, context);
+}
+
+void agent_set_time(
+    struct agent *agent, const Grpc__SetGuestDateTimeRequest *request, ttrpc_done *done, void *context)
+{
+    call(agent, "SetGuestDateTime", &request->base, done, context);
+}
+
 void agent_copy_file(
     struct agent *agent, const Grpc__CopyFileRequest *request, ttrpc_done *done, void *context)
 {

@@ -47,6 +47,8 @@ static void creation_free(struct creation *creation)
     strv_free(creation->dns);
     strv_free(creation->shared_memory);
     guest_mounts_free(creation->mounts);
+    creation_release_template(creation);
+    free(creation->hypervisor_reason);
     event_free(creation->step_soon);
     free(creation);
 }

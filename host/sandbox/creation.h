@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "hv/template.h"
 #include "sandbox/model.h"
 
 /* Locally administered; the guest's only one. */
@@ -40,8 +41,12 @@ struct creation {
     char **shared_memory; /* mount options of the pod\'s /dev/shm */
     struct guest_mounts *mounts;
     struct stdio_ports ports;
-    uint64_t machine_began; /* as timeline_now */
-    size_t copy_mount;      /* index of the mount whose file is being copied */
+    uint64_t machine_began;          /* as timeline_now */
+    const struct hv_ops *hypervisor; /* chosen for the machine, and why */
+    char *hypervisor_reason;
+    struct template_request *template_request; /* until it is answered */
+    struct template *template;                 /* that the machine starts from; NULL: it boots */
+    size_t copy_mount;                         /* index of the mount whose file is being copied */
 };
 
 enum creation_part {
@@ -93,6 +98,14 @@ void creation_remove_storage(struct creation *creation);
 void creation_scan_network(struct creation *creation);
 void creation_leave_network(struct creation *creation);
 void creation_set_up_network(struct creation *creation);
+
+/* The machine's configuration without what make_machine adds: disks, cards and growth as they are known. */
+struct hv_config creation_machine_config(struct creation *creation);
+void creation_choose_hypervisor(struct creation *creation);
+void creation_find_template(struct creation *creation);
+void creation_release_template(struct creation *creation);
+/* A machine that starts from a template: gives the guest random numbers and a clock of its own. */
+void creation_renew_guest(struct creation *creation);
 
 /* Puts the cards of the sandbox's network namespace into the machine's configuration, as far as there is
    room for the ones in reserve. */

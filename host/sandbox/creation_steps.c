@@ -77,8 +77,9 @@ static void close_streams(struct creation *creation)
 
 /* ---- the machine ---- */
 
-static struct hv_config machine_config(const struct sandbox *sandbox)
+struct hv_config creation_machine_config(struct creation *creation)
 {
+    struct sandbox *sandbox = creation->sandbox;
     const struct settings *settings = sandbox->settings;
     struct hv_config config = {.name = sandbox->options.id,
         .directory = sandbox->options.directory,
@@ -95,22 +96,27 @@ static struct hv_config machine_config(const struct sandbox *sandbox)
     config.disks = storage_disks(sandbox->storage, &config.disk_count);
     config.shares = storage_shares(sandbox->storage, &config.share_count);
     config.hot_disks = storage_is_dynamic(sandbox->storage);
+    creation_add_nics(sandbox, creation->hypervisor, &config);
+    config.memory_max = growth_limit(sandbox, creation->hypervisor);
+    config.snapshot = creation->template ? template_snapshot(creation->template) : NULL;
     return config;
 }
 
 /* What `inspect` shows of the machine. */
-static void describe_machine(const struct creation *creation, const char *hypervisor, const char *reason)
+static void describe_machine(const struct creation *creation)
 {
+    const char *hypervisor = creation->hypervisor->name;
+    const char *reason = creation->hypervisor_reason ? creation->hypervisor_reason : "";
     const struct settings *settings = creation->sandbox->settings;
-    _cleanup_json_ json_t *machine = json_pack("{s:s, s:s, s:I, s:I, s:I}", "hypervisor", hypervisor,
-        "reason", reason, "vcpus", (json_int_t)settings->vcpus, "memory", (json_int_t)settings->memory, "pid",
-        (json_int_t)sandbox_process_id(creation->sandbox));
+    _cleanup_json_ json_t *machine = json_pack("{s:s, s:s, s:b, s:I, s:I, s:I}", "hypervisor", hypervisor,
+        "reason", reason, "template", creation->template != NULL, "vcpus", (json_int_t)settings->vcpus,
+        "memory", (json_int_t)settings->memory, "pid", (json_int_t)sandbox_process_id(creation->sandbox));
     _cleanup_free_ char *text = json_write(machine);
     if (creation->container)
         container_write_file(creation->container, "machine.json", text);
-    sandbox_note(creation->sandbox, "sandbox %s: machine by %s (%s), %u vCPUs, %llu MiB",
-        creation->sandbox->options.id, hypervisor, reason, settings->vcpus,
-        (unsigned long long)(settings->memory >> 20));
+    sandbox_note(creation->sandbox, "sandbox %s: machine by %s (%s)%s, %u vCPUs, %llu MiB",
+        creation->sandbox->options.id, hypervisor, reason, creation->template ? ", from a template" : "",
+        settings->vcpus, (unsigned long long)(settings->memory >> 20));
 }
 
 static void mark_machine(struct sandbox *sandbox, uint64_t began)
@@ -119,7 +125,7 @@ static void mark_machine(struct sandbox *sandbox, uint64_t began)
     hv_timings(sandbox->hv, &timings);
     const struct timeline_mark marks[] = {{"hypervisor spawned", timings.spawned},
         {"hypervisor answers", timings.monitor}, {"kernel started", timings.console},
-        {"agent answers", timings.ready}};
+        {"machine restored", timings.restored}, {"agent answers", timings.ready}};
     for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
         if (marks[i].at > 0)
             timeline_mark_at(&sandbox->timeline, marks[i].name, began + marks[i].at);
@@ -131,6 +137,8 @@ static void machine_started(void *context, struct error *error)
     if (!error) {
         mark_machine(creation->sandbox, creation->machine_began);
         storage_set_machine(creation->sandbox->storage, creation->sandbox->hv);
+    } else if (creation->template) {
+        template_discard(creation->template);
     }
     creation_step_done(creation, error);
 }
@@ -138,20 +146,15 @@ static void machine_started(void *context, struct error *error)
 static struct error *make_machine(struct creation *creation)
 {
     struct sandbox *sandbox = creation->sandbox;
-    const struct hv_ops *ops = NULL;
-    _cleanup_free_ char *reason = NULL;
-    TRY(sandbox->options.choose(sandbox->settings->hypervisor, &ops, &reason));
-    struct hv_config config = machine_config(sandbox);
-    creation_add_nics(sandbox, ops, &config);
-    config.memory_max = growth_limit(sandbox, ops);
-    TRY(hv_new(ops, sandbox->base, &config, &sandbox_hv_events, sandbox, &sandbox->hv));
+    struct hv_config config = creation_machine_config(creation);
+    TRY(hv_new(creation->hypervisor, sandbox->base, &config, &sandbox_hv_events, sandbox, &sandbox->hv));
     growth_begin(sandbox, &config);
     storage_release(sandbox->storage);
     if (sandbox->net)
         net_release(sandbox->net);
     creation->machine_began = timeline_now();
     hv_start(sandbox->hv, machine_started, creation);
-    describe_machine(creation, ops->name, reason ? reason : "");
+    describe_machine(creation);
     return NULL;
 }
 
@@ -316,6 +319,11 @@ const struct creation_step creation_steps[] = {
         .part = CREATION_MACHINE,
         .start = creation_scan_network,
         .undo = creation_leave_network},
+    {.name = "choosing the hypervisor", .part = CREATION_MACHINE, .start = creation_choose_hypervisor},
+    {.name = "preparing the machine's template",
+        .part = CREATION_MACHINE,
+        .start = creation_find_template,
+        .undo = creation_release_template},
     {.name = "starting the virtual machine",
         .part = CREATION_MACHINE,
         .start = start_machine,
@@ -324,6 +332,10 @@ const struct creation_step creation_steps[] = {
         .part = CREATION_MACHINE,
         .start = connect_agent,
         .undo = disconnect_agent},
+    {.name = "renewing the guest's random numbers and clock",
+        .part = CREATION_MACHINE,
+        .asks_agent = true,
+        .start = creation_renew_guest},
     {.name = "creating the sandbox in the guest",
         .mark = "sandbox created",
         .part = CREATION_MACHINE,

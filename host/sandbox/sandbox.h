@@ -60,6 +60,8 @@ struct sandbox_options {
     const char *scratch_directory; /* existing, on a disk: for writable layers that are not kept in memory */
     const char *kernel;
     const char *initrd;
+    const char *templates; /* directory, which is made where it is missing: machines start from a saved one
+                              of their class where they can; NULL: all boot */
     sandbox_choose *choose;
     enum stdio_style stdio_style;
     struct loggers *loggers; /* of the front end; NULL: no output to programs */

@@ -92,6 +92,7 @@ struct error *places_find(
     places->lock = must_printf("%s/lock", places->sandbox);
     places->kernel = guest_file("CAISSON_KERNEL", prefix, "vmlinux");
     places->initrd = guest_file("CAISSON_INITRD", prefix, "initrd");
+    places->templates = must_copy_or_null(environment_path("CAISSON_TEMPLATES"));
     *ret_places = TAKE_PTR(places);
     return NULL;
 }
@@ -123,6 +124,7 @@ void places_free(struct places *places)
     free(places->lock);
     free(places->kernel);
     free(places->initrd);
+    free(places->templates);
     free(places);
 }
 

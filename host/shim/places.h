@@ -11,6 +11,7 @@
  *   lock       there, held (flock) while the shim lives, with its pid as the text
  *   kernel     $CAISSON_KERNEL, else lib/caisson/vmlinux beside the program's bin
  *   initrd     $CAISSON_INITRD, else lib/caisson/initrd there
+ *   templates  $CAISSON_TEMPLATES, else none: machines boot
  */
 #pragma once
 
@@ -23,6 +24,7 @@ struct places {
     char *lock;
     char *kernel;
     char *initrd;
+    char *templates; /* or NULL */
 };
 
 /* Names them; makes nothing. FAILED_PRECONDITION where an environment names no place. */
