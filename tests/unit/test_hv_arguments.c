@@ -256,6 +256,47 @@ static void assert_sentence(struct error *error, enum error_code code, const cha
     error_free(error);
 }
 
+static size_t index_of(char *const *line, const char *argument)
+{
+    size_t index = 0;
+    while (line[index] && strcmp(line[index], argument) != 0)
+        index++;
+    return index;
+}
+
+static void test_snapshots(void **state)
+{
+    struct hv_config config = plain_config();
+    const struct hv_disk disk = {.fd = 9};
+    struct hv_snapshot snapshot = {.memory = "/host/memory", .state = -1};
+    config.snapshot = &snapshot;
+    assert_null(qemu_check_config(&config));
+    _cleanup_strv_ char **saved = qemu_arguments(&config, &emulated);
+    assert_true(strv_contains(saved, "memory-backend-file,id=ram,size=128M,mem-path=/memory,share=on"));
+    assert_false(strv_contains(saved, "-incoming"));
+    /* The first six of eight transports are empty, and are filled from the last one on. */
+    const char *first = strstr(value_of(saved, "-append"), "virtio_mmio.device=512@0xfeb00a00:10");
+    assert_non_null(first);
+    assert_non_null(strstr(first, "virtio_mmio.device=512@0xfeb00000:5"));
+    assert_null(strstr(value_of(saved, "-append"), "0xfeb00c00"));
+
+    snapshot.state = 8;
+    config.disks = &disk;
+    config.disk_count = 1;
+    _cleanup_strv_ char **restored = qemu_arguments(&config, &emulated);
+    assert_true(strv_contains(restored, "memory-backend-file,id=ram,size=128M,mem-path=/memory,share=off"));
+    assert_string_equal(value_of(restored, "-incoming"), "defer");
+    assert_string_equal(value_of(restored, "-append"), value_of(saved, "-append"));
+    size_t balloon = index_of(restored, "virtio-balloon-device,free-page-reporting=off");
+    size_t its_disk = index_of(restored, "virtio-blk-device,drive=disk0,werror=report,rerror=report");
+    assert_true(balloon < its_disk && restored[its_disk]);
+
+    config.hot_disks = true;
+    struct error *error = qemu_check_config(&config);
+    assert_int_equal(error_code(error), ERROR_INVALID_ARGUMENT);
+    error_free(error);
+}
+
 static void test_errors_of_qemu(void **state)
 {
     assert_sentence(
@@ -307,6 +348,7 @@ int main(void)
         cmocka_unit_test(test_addresses_of_memory),
         cmocka_unit_test(test_disks_that_last),
         cmocka_unit_test(test_impossible_machines),
+        cmocka_unit_test(test_snapshots),
         cmocka_unit_test(test_errors_of_qemu),
         cmocka_unit_test(test_ends),
     };
