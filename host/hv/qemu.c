@@ -276,6 +276,7 @@ static struct error *watch_channels(struct qemu *qemu, struct qemu_channels *cha
 {
     static const struct qmp_events monitor = {monitor_ready, monitor_event, monitor_failed};
     static const struct mux_events link = {link_ready, link_incoming, link_failed};
+    qemu->state_fd = TAKE_FD(channels->state);
     TRY(console_new(qemu->base, TAKE_FD(channels->errors), NULL, NULL, &qemu->errors));
     TRY(console_new(qemu->base, TAKE_FD(channels->console), console_began, qemu, &qemu->console));
     TRY(qmp_new(qemu->base, TAKE_FD(channels->monitor), &monitor, qemu, &qemu->qmp));
@@ -539,15 +540,6 @@ static struct error *make_relays(struct qemu *qemu, const struct hv_config *conf
     return NULL;
 }
 
-static struct error *take_snapshot(struct qemu *qemu, const struct hv_snapshot *snapshot)
-{
-    qemu->snapshot = snapshot != NULL;
-    if (!snapshot || snapshot->state < 0)
-        return NULL;
-    qemu->state_fd = fcntl(snapshot->state, F_DUPFD_CLOEXEC, 3);
-    return qemu->state_fd < 0 ? error_errno(errno, "the state of the snapshot") : NULL;
-}
-
 static struct error *create(const struct hv_ops *ops, struct event_base *base, const struct hv_config *config,
     const struct hv_events *events, void *context, struct hv **ret_hv)
 {
@@ -557,13 +549,12 @@ static struct error *create(const struct hv_ops *ops, struct event_base *base, c
     qemu->events = *events;
     qemu->context = context;
     qemu->state_fd = -1;
+    qemu->snapshot = config->snapshot != NULL;
     qemu->timer = event_new(base, -1, 0, on_timer, qemu);
     qemu->failed = event_new(base, -1, 0, on_start_failed, qemu);
     if (config->hot_disks)
         qemu->disks = qemu_disks_new();
     struct error *error = qemu_plan_new(config, ops == &qemu_kvm_ops, &qemu->plan);
-    if (!error)
-        error = take_snapshot(qemu, config->snapshot);
     if (!error)
         error = make_relays(qemu, config);
     if (!error && (!qemu->timer || !qemu->failed))
@@ -588,16 +579,6 @@ static struct error *create_kvm(struct event_base *base, const struct hv_config 
     return create(&qemu_kvm_ops, base, config, events, context, ret_hv);
 }
 
-static struct error *identity_tcg(char **ret_text)
-{
-    return qemu_identity(false, ret_text);
-}
-
-static struct error *identity_kvm(char **ret_text)
-{
-    return qemu_identity(true, ret_text);
-}
-
 /* The two differ in the accelerator that `create` asks for, and in nothing else. */
 #define QEMU_OPS(its_name, its_create, its_identity)                                                 \
     {                                                                                                \
@@ -611,5 +592,5 @@ static struct error *identity_kvm(char **ret_text)
         .timings = qemu_timings, .console = qemu_console, .destroy = qemu_destroy,                   \
     }
 
-const struct hv_ops qemu_tcg_ops = QEMU_OPS("qemu-tcg", create_tcg, identity_tcg);
-const struct hv_ops qemu_kvm_ops = QEMU_OPS("qemu-kvm", create_kvm, identity_kvm);
+const struct hv_ops qemu_tcg_ops = QEMU_OPS("qemu-tcg", create_tcg, qemu_identity_tcg);
+const struct hv_ops qemu_kvm_ops = QEMU_OPS("qemu-kvm", create_kvm, qemu_identity_kvm);

@@ -63,6 +63,14 @@ static struct error *give_disk(struct qemu_plan *plan, const struct hv_disk *dis
     return NULL;
 }
 
+static struct error *keep_state(struct qemu_plan *plan, const struct hv_snapshot *snapshot)
+{
+    if (!snapshot || snapshot->state < 0)
+        return NULL;
+    plan->channels.state = fcntl(snapshot->state, F_DUPFD_CLOEXEC, 3);
+    return plan->channels.state < 0 ? error_errno(errno, "the state of the snapshot") : NULL;
+}
+
 static struct error *give_fds(struct qemu_plan *plan, const struct hv_config *config)
 {
     TRY(give_channel(plan, STDERR_FILENO, &plan->channels.errors));
@@ -118,7 +126,7 @@ static const char *cpu_model(bool kvm)
     return kvm ? "host,-arch-capabilities" : "max,-erms";
 }
 
-struct error *qemu_identity(bool kvm, char **ret_text)
+static struct error *identify(bool kvm, char **ret_text)
 {
     _cleanup_free_ char *binary = NULL, *mark = NULL;
     TRY(find_qemu(&binary));
@@ -127,11 +135,21 @@ struct error *qemu_identity(bool kvm, char **ret_text)
     return NULL;
 }
 
+struct error *qemu_identity_tcg(char **ret_text)
+{
+    return identify(false, ret_text);
+}
+
+struct error *qemu_identity_kvm(char **ret_text)
+{
+    return identify(true, ret_text);
+}
+
 struct error *qemu_plan_new(const struct hv_config *config, bool kvm, struct qemu_plan **ret_plan)
 {
     TRY(qemu_check_config(config));
     _cleanup_(qemu_plan_free) struct qemu_plan *plan = must_new(struct qemu_plan);
-    plan->channels = (struct qemu_channels){-1, -1, -1, -1};
+    plan->channels = (struct qemu_channels){-1, -1, -1, -1, -1};
     plan->emulated = !kvm;
     plan->created = tsc_sample();
     _cleanup_free_ char *binary = NULL, *kernel = NULL, *initrd = NULL;
@@ -146,6 +164,7 @@ struct error *qemu_plan_new(const struct hv_config *config, bool kvm, struct qem
         .binary = binary, .kvm = kvm, .cpu = cpu_model(kvm), .kernel = kernel, .initrd = initrd};
     TRY(make_jail(plan, config, &launch));
     TRY(give_fds(plan, config));
+    TRY(keep_state(plan, config->snapshot));
     plan->arguments = qemu_arguments(config, &launch);
     *ret_plan = TAKE_PTR(plan);
     return NULL;
@@ -167,6 +186,7 @@ void qemu_plan_free(struct qemu_plan *plan)
     close_fd(plan->channels.console);
     close_fd(plan->channels.link);
     close_fd(plan->channels.errors);
+    close_fd(plan->channels.state);
     jail_free(plan->jail);
     strv_free(plan->arguments);
     free(plan);
@@ -200,6 +220,6 @@ struct error *qemu_plan_spawn(struct qemu_plan *plan, pid_t *ret_pid, struct qem
     TRY(jail_spawn(plan->jail, &options, ret_pid));
     close_given(plan);
     *ret_channels = plan->channels;
-    plan->channels = (struct qemu_channels){-1, -1, -1, -1};
+    plan->channels = (struct qemu_channels){-1, -1, -1, -1, -1};
     return NULL;
 }

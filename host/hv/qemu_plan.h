@@ -15,11 +15,13 @@ struct qemu_channels {
     int console;
     int link;
     int errors; /* standard error */
+    int state;  /* of the snapshot to start from; -1: none */
 };
 
 struct error *qemu_plan_new(const struct hv_config *config, bool kvm, struct qemu_plan **ret_plan);
 /* See hv_identity. */
-struct error *qemu_identity(bool kvm, char **ret_text);
+struct error *qemu_identity_tcg(char **ret_text);
+struct error *qemu_identity_kvm(char **ret_text);
 /* Takes NULL. */
 void qemu_plan_free(struct qemu_plan *plan);
 /* Once. The channels are the caller's on success. */
