@@ -62,8 +62,8 @@ identities='head -c 32 /dev/urandom | od -An -tx1 | tr -d " \n"; echo
 @test "the clock is the host's, whenever the template was made" {
 	caisson run --rm busybox true
 	local before after guest
-	# The clock of the guest moves on with the host's while nothing runs.
-	read -t 3 -r <> <(:) || true
+	# Time that the template does not know of. Nothing happens in it that could be waited for.
+	sleep 3
 	before=$(date +%s)
 	guest=$(caisson run --rm busybox date +%s)
 	after=$(date +%s)
