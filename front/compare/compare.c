@@ -118,7 +118,7 @@ static struct error *compare_in(const struct compare_options *options, struct la
     if (!error)
         error = measure_all(options, &workplace, results);
     app_close(&app);
-    if (workplace.containerd)
+    if (results->via) /* containerd answered */
         containerd_leave(&workplace);
     return error;
 }

@@ -120,6 +120,9 @@ static void decisions(const struct results *results, struct page *page)
         strv_append(&row, workload->why);
         table_row(table, row);
     }
+    page_paragraph(page,
+        "Caisson made this report, so it has to win beyond noise: in a tie the other one is named "
+        "first.");
 }
 
 void report_advice(const struct results *results, struct page *page)

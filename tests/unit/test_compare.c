@@ -160,6 +160,20 @@ static void test_walls_decide_before_speed(void **state)
     }
 }
 
+static void test_our_own_yields_in_a_tie(void **state)
+{
+    _cleanup_results_ struct results *results = sample_results();
+    struct subject_result *shared = results_find(results, "runc"),
+                          *own = results_find(results, "caisson-qemu-tcg");
+    for (size_t i = 0; i < own->series[METRIC_GETPPID].count; i++)
+        own->series[METRIC_GETPPID].values[i] = shared->series[METRIC_GETPPID].values[i] - 0.5;
+    assert_ptr_equal(workload_verdict(results, &workloads[0]).choice, shared);
+    assert_ptr_equal(workload_verdict(results, &workloads[0]).next, own);
+    for (size_t i = 0; i < own->series[METRIC_GETPPID].count; i++)
+        own->series[METRIC_GETPPID].values[i] = 100;
+    assert_ptr_equal(workload_verdict(results, &workloads[0]).choice, own);
+}
+
 static void test_a_runtime_that_lies_is_not_chosen(void **state)
 {
     _cleanup_results_ struct results *results = sample_results();
@@ -433,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_foreign_files_are_refused),
         cmocka_unit_test(test_every_metric_has_a_place),
         cmocka_unit_test(test_walls_decide_before_speed),
+        cmocka_unit_test(test_our_own_yields_in_a_tie),
         cmocka_unit_test(test_a_runtime_that_lies_is_not_chosen),
         cmocka_unit_test(test_calls_are_counted_and_named),
         cmocka_unit_test(test_both_forms_say_the_same),

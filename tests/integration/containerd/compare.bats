@@ -3,6 +3,14 @@
 # caisson compare --via containerd, against a real one.
 load helpers
 
+# containerd keeps the directory of a namespace that is gone; rmdir goes on only where it is empty.
+teardown() {
+	find "$INSTANCE/state/io.containerd.runtime.v2.task" -mindepth 1 -maxdepth 1 -name 'caisson-compare-*' \
+		-exec rmdir {} + 2>/dev/null || true
+	remove_everything
+	nothing_left
+}
+
 compare() {
 	caisson compare --quiet --via containerd --containerd-address "$CONTAINERD_ADDRESS" \
 		--output "$BATS_TEST_TMPDIR/report" "$@"
