@@ -101,7 +101,7 @@ struct error *host_socket_new(
     struct event_base *base, struct link *link, const Grpc__Storage *storage, struct host_socket **ret_socket)
 {
     uint64_t port;
-    int fd;
+    int fd = -1;
     if (!link)
         return error_new(ERROR_FAILED_PRECONDITION, "a socket of the host needs a link to the host");
     TRY(parse_unsigned("port", storage->source, 1, UINT32_MAX, &port));
