@@ -155,6 +155,7 @@ struct error *compare(const struct compare_options *options, struct results **re
         error = error_errno(errno, "making a directory %s; set TMPDIR to a place with 100 MB", directory);
     else
         error = compare_in(options, &launcher, directory, results);
+    cgroups_sweep(&launcher);
     if (*directory && access(directory, F_OK) == 0)
         remove_tree(directory);
     launcher_close(&launcher);

@@ -70,3 +70,7 @@ struct usage {
 struct usage descendants_usage(const char *mark);
 /* Kills and reaps them all; returns how many there were. */
 unsigned descendants_end(void);
+
+/* Removes the cgroups that runtimes left of containers of ours, which have "compare-PID-" before their names.
+   A runtime that removes a cgroup while the kernel still tidies up in it gives up, some without a word. */
+void cgroups_sweep(struct launcher *launcher);

@@ -127,6 +127,7 @@ static char *subject_name(const struct candidate *candidate, const char *program
 
 static struct error *try_first(struct subject *subject)
 {
+    _cleanup_free_ char *id = must_printf("compare-%d-%s-first", (int)getpid(), subject->result->name);
     char *const command[] = {(char[]){"true"}, NULL};
     const struct purpose purpose = {.command = command};
     struct launched launched = {0};
@@ -134,11 +135,11 @@ static struct error *try_first(struct subject *subject)
     TRY(subject->ops->version(subject, &subject->result->version));
     if (subject->ops->prepare)
         TRY(subject->ops->prepare(subject));
-    TRY(subject->ops->run(subject, "compare-first", &purpose, &arguments));
+    TRY(subject->ops->run(subject, id, &purpose, &arguments));
     struct error *error = launch_checked(subject->workplace->launcher, arguments, FIRST_LIMIT, &launched);
     launched_clear(&launched);
     if (error)
-        subject->ops->end(subject, "compare-first");
+        subject->ops->end(subject, id);
     return error;
 }
 
