@@ -43,7 +43,7 @@ nothing_left() {
 	[ -z "$left" ] || { echo "sockets or fifos left: $left"; return 1; }
 	left=$(find "$CAISSON_STATE/containers" "$CAISSON_DATA/containers" -mindepth 1 -maxdepth 1 2>/dev/null || true)
 	[ -z "$left" ] || { echo "records left: $left"; return 1; }
-	left=$(find /sys/fs/cgroup -maxdepth 3 -name '*caisson*' ! -name 'caisson-tests-*' 2>/dev/null || true)
+	left=$(find /sys/fs/cgroup -maxdepth 3 -name '*caisson*' ! -path '*/caisson-tests-*' 2>/dev/null || true)
 	[ -z "$left" ] || { echo "cgroups left: $left"; return 1; }
 }
 
