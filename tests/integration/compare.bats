@@ -159,7 +159,7 @@ fake() {
 	local real
 	real=$(command -v runc)
 	# The first container comes and goes; whatever is asked of the second one never ends.
-	fake 'case "$*" in *compare-first*|--version) exec '"$real"' "$@";; *" delete "*) exit 0;; esac; exec sleep 1000'
+	fake 'case "$*" in *compare-*-first*|--version) exec '"$real"' "$@";; *" delete "*) exit 0;; esac; exec sleep 1000'
 	run compare --rounds 2 --only startup --runtimes "host,$BATS_TEST_TMPDIR/fake"
 	expect_status 0
 	local fake='.runtimes[] | select(.name == "fake")'
