@@ -30,3 +30,15 @@ void metrics_set_field(ProtobufCMessage *message, const char *name, uint64_t val
     if (field && field->type == PROTOBUF_C_TYPE_UINT64 && field->label == PROTOBUF_C_LABEL_NONE)
         memcpy((uint8_t *)message + field->offset, &value, sizeof(value));
 }
+
+void metrics_count_packets(ProtobufCMessage *interface, const Grpc__NetworkStats *stats)
+{
+    metrics_set_field(interface, "rx_bytes", stats->rx_bytes);
+    metrics_set_field(interface, "rx_packets", stats->rx_packets);
+    metrics_set_field(interface, "rx_errors", stats->rx_errors);
+    metrics_set_field(interface, "rx_dropped", stats->rx_dropped);
+    metrics_set_field(interface, "tx_bytes", stats->tx_bytes);
+    metrics_set_field(interface, "tx_packets", stats->tx_packets);
+    metrics_set_field(interface, "tx_errors", stats->tx_errors);
+    metrics_set_field(interface, "tx_dropped", stats->tx_dropped);
+}

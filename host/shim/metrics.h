@@ -30,5 +30,7 @@ uint8_t *metrics_pack_v2(const Grpc__StatsContainerResponse *stats, size_t *ret_
 
 /* Sets a message's uint64 field of this name, where it has one. */
 void metrics_set_field(ProtobufCMessage *message, const char *name, uint64_t value);
+/* Sets what an interface received and sent, in the NetworkStat of either form. */
+void metrics_count_packets(ProtobufCMessage *interface, const Grpc__NetworkStats *stats);
 /* What a guest may send of block devices and interfaces; it has a handful. */
 #define METRICS_ENTRIES_MAX 64

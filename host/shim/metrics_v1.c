@@ -143,26 +143,14 @@ static void fill_io(struct metrics *metrics, const Grpc__BlkioStats *stats)
     metrics->message.blkio = &metrics->io;
 }
 
-static void fill_interface(Cgroup1__NetworkStat *interface, const Grpc__NetworkStats *stats)
-{
-    *interface = (Cgroup1__NetworkStat)CGROUP1__NETWORK_STAT__INIT;
-    interface->name = stats->name;
-    interface->rx_bytes = stats->rx_bytes;
-    interface->rx_packets = stats->rx_packets;
-    interface->rx_errors = stats->rx_errors;
-    interface->rx_dropped = stats->rx_dropped;
-    interface->tx_bytes = stats->tx_bytes;
-    interface->tx_packets = stats->tx_packets;
-    interface->tx_errors = stats->tx_errors;
-    interface->tx_dropped = stats->tx_dropped;
-}
-
 static void fill_network(struct metrics *metrics, const Grpc__StatsContainerResponse *stats)
 {
     size_t count =
         stats->n_network_stats < METRICS_ENTRIES_MAX ? stats->n_network_stats : METRICS_ENTRIES_MAX;
     for (size_t i = 0; i < count; i++) {
-        fill_interface(&metrics->interfaces[i], stats->network_stats[i]);
+        metrics->interfaces[i] = (Cgroup1__NetworkStat)CGROUP1__NETWORK_STAT__INIT;
+        metrics->interfaces[i].name = stats->network_stats[i]->name;
+        metrics_count_packets(&metrics->interfaces[i].base, stats->network_stats[i]);
         metrics->interface_list[i] = &metrics->interfaces[i];
     }
     metrics->message.network = metrics->interface_list;
