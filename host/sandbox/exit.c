@@ -17,7 +17,8 @@ static bool execs_are_reported(const struct container *container)
 {
     struct process *process;
     TAILQ_FOREACH (process, &container->processes, entry) {
-        if (process->kind == PROCESS_EXECED && !is_reported(process))
+        bool given_up = container->exec_patience_over && process->state == PROCESS_STARTING;
+        if (process->kind == PROCESS_EXECED && !given_up && !is_reported(process))
             return false;
     }
     return true;
@@ -31,6 +32,8 @@ static void end_late_execs(evutil_socket_t fd, short what, void *context)
         if (process->kind == PROCESS_EXECED && !is_reported(process))
             process_end(process, SANDBOX_LOST_STATUS, DRAIN_PATIENCE_LOST);
     }
+    container->exec_patience_over = true;
+    container_report_what_is_ready(container);
 }
 
 static void await_execs(struct container *container)
@@ -58,8 +61,7 @@ static void report(struct process *process)
     process_answer_waiters(process);
 }
 
-/* Something of the container was drained: reports what may be reported now, init last. */
-static void report_what_is_ready(struct container *container)
+void container_report_what_is_ready(struct container *container)
 {
     struct sandbox *sandbox = container->sandbox;
     struct process *init = container_init(container);
@@ -87,7 +89,7 @@ static void drained(void *context, bool complete)
             "container %s: the last output of %s was not read in time and is lost", container->id,
             process_agent_id(process));
     process->drained = true;
-    report_what_is_ready(container);
+    container_report_what_is_ready(container);
 }
 
 void process_drain(struct process *process, uint32_t patience)

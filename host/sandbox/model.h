@@ -60,6 +60,7 @@ struct container {
     uint64_t memory_limit;                       /* bytes; 0: none */
     TAILQ_HEAD(process_list, process) processes; /* init first */
     struct event *exec_patience;                 /* armed when init has ended before its execs */
+    bool exec_patience_over;                     /* what the guest never answered holds nothing back */
     bool out_of_memory;
     TAILQ_ENTRY(container) entry;
 };
@@ -191,6 +192,8 @@ void process_fail_start(struct process *process);
 void process_end(struct process *process, uint32_t exit_status, uint32_t patience);
 /* The second half of process_end, for an exit that overtook the answer to Start. */
 void process_drain(struct process *process, uint32_t patience);
+/* Reports the exits of a container that nothing holds back any more, its first process last. */
+void container_report_what_is_ready(struct container *container);
 /* Asks the agent for the exit status. */
 void process_watch_exit(struct process *process);
 

@@ -186,6 +186,9 @@ static void finish_start(struct start *start, struct error *error)
     else if (process->state == PROCESS_STARTING)
         start_succeeded(process);
     start->done(start->context, error);
+    /* The container's end may have waited for what became of this start. */
+    if (process->container)
+        container_report_what_is_ready(process->container);
     process_release(process);
     free(start);
 }

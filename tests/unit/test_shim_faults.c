@@ -218,6 +218,46 @@ static void test_reader_that_sleeps(void **state)
     assert_int_equal(wait.status, 137);
 }
 
+/* The container ends while an exec in it is starting; the guest answers late, or never. */
+static void end_during_exec_start(struct world *world, struct later *start, struct later *wait)
+{
+    Task__StartRequest request = TASK__START_REQUEST__INIT;
+    request.id = "c1";
+    request.exec_id = "e1";
+    world_up(world);
+    assert_ok(world_exec(world, "e1"));
+    world_wait_later(world, "", wait);
+    fake->silent = "ExecProcess";
+    world_call_later(world, "Start", &request.base, start);
+    AWAIT(world, fake->unanswered_count == 1);
+    fake_exit("c1", "c1", 137, true);
+    assert_int_equal(world_state(world, ""), TASK__STATUS__RUNNING);
+    assert_false(wait->done);
+}
+
+static void test_exec_start_fails_late(void **state)
+{
+    struct world *world = *state;
+    struct later start, wait;
+    end_during_exec_start(world, &start, &wait);
+    ttrpc_fail(fake->unanswered[--fake->unanswered_count], error_new(ERROR_NOT_FOUND, "it is stopped"));
+    AWAIT(world, start.done && wait.done);
+    assert_int_equal(start.code, ERROR_NOT_FOUND);
+    assert_int_equal(wait.status, 137);
+    free(start.message);
+}
+
+static void test_exec_start_never_answered(void **state)
+{
+    struct world *world = *state;
+    struct later start, wait;
+    end_during_exec_start(world, &start, &wait);
+    AWAIT(world, start.done && wait.done);
+    assert_true(start.code != ERROR_OK);
+    assert_int_equal(wait.status, 137);
+    free(start.message);
+}
+
 #define WORLD_TEST(function) cmocka_unit_test_setup_teardown(function, world_begin, world_end)
 
 int main(void)
@@ -233,6 +273,8 @@ int main(void)
         WORLD_TEST(test_bad_configurations),
         WORLD_TEST(test_missing_fifo),
         WORLD_TEST(test_reader_that_sleeps),
+        WORLD_TEST(test_exec_start_fails_late),
+        WORLD_TEST(test_exec_start_never_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
