@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "assertions.h"
 #include "image/image.h"
 
 #include "base/path.h"
@@ -47,21 +48,6 @@ static const char scratch_functions[] =
     "  printf '{\"imageLayoutVersion\":\"1.0.0\"}' >$dir/oci-layout\n"
     "}\n"
     "here=$(case $(uname -m) in x86_64) echo amd64 ;; aarch64) echo arm64 ;; *) uname -m ;; esac)\n";
-
-static inline void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
-
-static inline void assert_refused(struct error *error, enum error_code code, const char *words)
-{
-    assert_non_null(error);
-    if (!strstr(error_message(error), words) || error_code(error) != code)
-        fail_msg("\"%s\" (%s) should say \"%s\" (%s)", error_message(error),
-            error_code_name(error_code(error)), words, error_code_name(code));
-    error_free(error);
-}
 
 /* Runs a script in the scratch directory; its exit status. */
 static inline int scratch_try(const struct scratch *scratch, const char *script)

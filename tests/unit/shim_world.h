@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "assertions.h"
 #include "fake_guest.h"
 
 #include "base/path.h"
@@ -45,12 +46,6 @@ static const char world_config[] =
     "\"mounts\":[{\"destination\":\"/etc/"
     "hosts\",\"type\":\"bind\",\"source\":\"hosts\",\"options\":[\"rbind\"]}],"
     "\"linux\":{\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"network\",\"path\":\"/proc/1/ns/net\"}]}}";
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
 
 static char *world_path(const struct world *world, const char *name)
 {
@@ -220,13 +215,6 @@ static struct error *world_call(
     return ttrpc_client_call_and_wait(
         world->client, &task__task__descriptor, method, request, 20000, ret_response);
 }
-
-/* Runs the loop until the condition holds. */
-#define AWAIT(world, condition)                                               \
-    do {                                                                      \
-        while (!(condition))                                                  \
-            assert_int_equal(event_base_loop((world)->base, EVLOOP_ONCE), 0); \
-    } while (0)
 
 struct later {
     bool done;

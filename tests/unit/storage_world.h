@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "assertions.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/strv.h"
@@ -36,12 +37,6 @@ struct fixture {
     char *failure; /* of the file server */
     bool stopped;
 };
-
-static __attribute__((unused)) void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
 
 static __attribute__((unused)) char *in_directory(const struct fixture *fixture, const char *name)
 {
@@ -218,7 +213,7 @@ static __attribute__((unused)) void ask_guest(
     close(fd);
 }
 
-static __attribute__((unused)) void assert_says(const struct reading *reading, const char *expected)
+static __attribute__((unused)) void assert_reading_says(const struct reading *reading, const char *expected)
 {
     if (!strstr(reading->text, expected))
         fail_msg("no \"%s\" in:\n%s", expected, reading->text);

@@ -5,6 +5,7 @@
  */
 #include "agent/dial.h"
 #include "agent/host_socket.h"
+#include "assertions.h"
 
 #include "base/fd.h"
 #include "base/path.h"
@@ -21,12 +22,6 @@
 #include <cmocka.h>
 
 #define HOST_PORT 131072
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
 
 struct world {
     struct event_base *base;

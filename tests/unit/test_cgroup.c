@@ -3,6 +3,7 @@
  * Where cgroups are and what a path means there, on written-down hosts; limits on a tree of plain files; and
  * real processes in the real cgroups of this machine, for which the test has to be root.
  */
+#include "assertions.h"
 #include "cgroup/cgroup.h"
 
 #include "base/fd.h"
@@ -20,12 +21,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
 
 /* ---- paths ---- */
 

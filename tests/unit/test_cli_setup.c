@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What setup reads of TOML, the marks around what it adds, and the patch that it shows. */
+#include "assertions.h"
 #include "base/strv.h"
 #include "cli/setup.h"
 #include "cli/setup_toml.h"
@@ -9,12 +10,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
 
 static struct toml *parse(const char *text)
 {

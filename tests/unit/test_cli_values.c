@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What stands on the command line: options, mounts, ports, environments, capabilities, templates; and that
    help and manual know every verb and flag. */
+#include "assertions.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/strv.h"
@@ -21,22 +22,7 @@
 
 #include <cmocka.h>
 
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
-
 /* The error's sentence has this text in it. */
-static void assert_refused(struct error *error, const char *text)
-{
-    if (!error)
-        fail_msg("not refused; expected \"%s\"", text);
-    if (!strstr(error_message(error), text))
-        fail_msg("no \"%s\" in \"%s\"", text, error_message(error));
-    error_free(error);
-}
-
 static void assert_joined(char *const *vector, const char *expected)
 {
     _cleanup_free_ char *text = vector ? strv_join(vector, "|") : must_copy("");
@@ -133,7 +119,7 @@ static void refuse_options(const char *line, const char *sentence)
     char *rest = NULL;
     struct error *error = parse(line, true, &sample, &rest);
 
-    assert_refused(error, sentence);
+    assert_says(error, sentence);
     release(&sample, rest);
 }
 
@@ -257,7 +243,7 @@ static void refuse_volume(const char *text, const char *sentence)
     const struct run_settings settings = {.volumes = LIST(copy)};
     char *json = NULL;
 
-    assert_refused(mounts(&settings, NULL, &json), sentence);
+    assert_says(mounts(&settings, NULL, &json), sentence);
 }
 
 static void refuse_mount(const char *text, const char *sentence)
@@ -266,7 +252,7 @@ static void refuse_mount(const char *text, const char *sentence)
     const struct run_settings settings = {.mounts = LIST(copy)};
     char *json = NULL;
 
-    assert_refused(mounts(&settings, NULL, &json), sentence);
+    assert_says(mounts(&settings, NULL, &json), sentence);
 }
 
 static void test_mounts_that_are_wrong(void **state)
@@ -284,7 +270,7 @@ static void test_mounts_that_are_wrong(void **state)
     refuse_mount("type=bind,source=/x", "target= is missing");
     refuse_mount("type=tmpfs,source=/a,target=/x", "no source");
     refuse_mount("odd=1,target=/x", "no key \"odd\"");
-    assert_refused(mounts(&twice, NULL, &json), "two mounts on /x");
+    assert_says(mounts(&twice, NULL, &json), "two mounts on /x");
 }
 
 /* ---- ports ---- */
@@ -303,7 +289,7 @@ static void refuse_port(const char *option)
     _cleanup_free_ char *copy = must_copy(option);
     _cleanup_strv_ char **ports = NULL;
 
-    assert_refused(ports_parse(LIST(copy), &ports), option);
+    assert_says(ports_parse(LIST(copy), &ports), option);
 }
 
 static void test_ports(void **state)
@@ -332,7 +318,7 @@ static void test_ports(void **state)
 static void test_too_many_ports(void **state)
 {
     _cleanup_strv_ char **ports = NULL;
-    assert_refused(ports_parse(LIST(TEXT("1-1000:1-1000")), &ports), "more than 256");
+    assert_says(ports_parse(LIST(TEXT("1-1000:1-1000")), &ports), "more than 256");
 }
 
 static void test_environment(void **state)
@@ -351,8 +337,8 @@ static void test_environment(void **state)
     environment_default(&environment, "A", "3");
     environment_default(&environment, "C", "3");
     assert_joined(environment, "A=2|B=a=b|FROM_HERE=yes|C=3");
-    assert_refused(environment_set(&environment, "=x"), "not a variable");
-    assert_refused(environment_set(&environment, ""), "not a variable");
+    assert_says(environment_set(&environment, "=x"), "not a variable");
+    assert_says(environment_set(&environment, ""), "not a variable");
 
     int fd = mkstemp(path);
     assert_ok(fd_write_all(fd, "# comment\n\nX=from file\r\n  Y=1\n", 30));
@@ -361,7 +347,7 @@ static void test_environment(void **state)
     assert_string_equal(environment_get(environment, "X"), "from file");
     assert_string_equal(environment_get(environment, "Y"), "1");
     unlink(path);
-    assert_refused(environment_read_file(&environment, path), "env-file");
+    assert_says(environment_read_file(&environment, path), "env-file");
 }
 
 static void expect_capabilities(char *const *add, char *const *drop, size_t count, const char *with)
@@ -383,9 +369,8 @@ static void test_capabilities(void **state)
     expect_capabilities(LIST(TEXT("CAP_NET_ADMIN")), LIST(TEXT("all")), 1, "CAP_NET_ADMIN");
     expect_capabilities(LIST(TEXT("ALL")), LIST(TEXT("MKNOD")), 40, "CAP_BPF");
     expect_capabilities(NULL, LIST(TEXT("kill"), TEXT("CHOWN")), 12, NULL);
-    assert_refused(
-        capabilities_choose(LIST(TEXT("NET_ADMN")), NULL, false, &names), "did you mean NET_ADMIN?");
-    assert_refused(capabilities_choose(NULL, LIST(TEXT("XYZZYXYZZY")), false, &names), "XYZZYXYZZY");
+    assert_says(capabilities_choose(LIST(TEXT("NET_ADMN")), NULL, false, &names), "did you mean NET_ADMIN?");
+    assert_says(capabilities_choose(NULL, LIST(TEXT("XYZZYXYZZY")), false, &names), "XYZZYXYZZY");
 }
 
 static void test_resolver(void **state)
@@ -400,7 +385,7 @@ static void test_resolver(void **state)
     assert_ok(resolver_text("user", NULL, &text));
     assert_non_null(strstr(text, "nameserver 10.0.2.3\n"));
     free(text);
-    assert_refused(resolver_text("none", LIST(TEXT("nine")), &text), "--dns nine");
+    assert_says(resolver_text("none", LIST(TEXT("nine")), &text), "--dns nine");
 }
 
 /* ---- templates ---- */
@@ -423,10 +408,10 @@ static void test_templates(void **state)
     expect_template(object, "{{.State.ExitCode}} {{.State.OOMKilled}}", "3 true");
     expect_template(object, "{{json .Name}} {{json .State}}", "\"one\" {\"ExitCode\":3,\"OOMKilled\":true}");
     expect_template(object, "table {{.id}}", "abc");
-    assert_refused(template_expand("{{.Nothing}}", object, &text), "there is no .Nothing");
-    assert_refused(template_expand("{{.ID", object, &text), "}} is missing");
-    assert_refused(template_expand("{{range .}}", object, &text), "not understood");
-    assert_refused(template_expand("{{.ID.More}}", object, &text), ".ID.More");
+    assert_says(template_expand("{{.Nothing}}", object, &text), "there is no .Nothing");
+    assert_says(template_expand("{{.ID", object, &text), "}} is missing");
+    assert_says(template_expand("{{range .}}", object, &text), "not understood");
+    assert_says(template_expand("{{.ID.More}}", object, &text), ".ID.More");
 }
 
 static void test_sizes_and_spans(void **state)

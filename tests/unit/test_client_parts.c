@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Records, names, locks, pumps and keys: the parts of the client that need no shim. */
+#include "assertions.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/strv.h"
@@ -19,12 +20,6 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
 
 static void assert_code(struct error *error, enum error_code code)
 {

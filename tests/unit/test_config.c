@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* caisson.conf: what it says, what it refuses and with which line. */
+#include "assertions.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/strv.h"
@@ -14,12 +15,6 @@
 #include <sys/stat.h>
 
 #include <cmocka.h>
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
 
 static struct class *class_of(const char *text, const char *name)
 {

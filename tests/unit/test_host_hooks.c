@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Real hooks: shell scripts. */
+#include "assertions.h"
 #include "sandbox/host_hooks.h"
 
 #include "base/fd.h"
@@ -32,12 +33,6 @@ struct world {
     enum error_code code;
     char *message;
 };
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
 
 static int world_begin(void **state)
 {
@@ -110,7 +105,7 @@ static void assert_file(const struct world *world, const char *name, const char 
     assert_string_equal(text, expected);
 }
 
-static void assert_says(const char *text, const char *words)
+static void assert_contains(const char *text, const char *words)
 {
     if (!strstr(text ? text : "", words))
         fail_msg("\"%s\" does not say \"%s\"", text, words);
@@ -176,7 +171,7 @@ static void test_warnings_do_not(void **state)
     run(world, on_warning);
     assert_int_equal(world->code, ERROR_OK);
     assert_int_equal(world->warnings, 2);
-    assert_says(world->warning, "createRuntime hook /does/not/exist: ");
+    assert_contains(world->warning, "createRuntime hook /does/not/exist: ");
     assert_file(world, "order", "three\n");
 }
 
@@ -188,7 +183,7 @@ static void test_timeout(void **state)
     hook->timeout = 1;
     run(world, NULL);
     assert_int_equal(world->code, ERROR_DEADLINE_EXCEEDED);
-    assert_says(world->message, "did not end within 1 s: waiting for an address");
+    assert_contains(world->message, "did not end within 1 s: waiting for an address");
     _cleanup_free_ char *path = must_printf("%s/child", world->directory);
     _cleanup_free_ char *text = NULL;
     assert_ok(file_read(AT_FDCWD, path, 64, &text, NULL));
@@ -215,7 +210,7 @@ static void test_long_output(void **state)
     add_script(world, "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; exit 1");
     run(world, NULL);
     assert_int_equal(world->code, ERROR_ABORTED);
-    assert_says(world->message, "line 19998 line 19999");
+    assert_contains(world->message, "line 19998 line 19999");
     assert_true(strlen(world->message) < 2048);
 }
 
@@ -244,7 +239,7 @@ static void test_blocking(void **state)
     add_script(world, "echo two >order");
     host_hooks_run_and_wait(&world->config, on_warning, world);
     assert_int_equal(world->warnings, 1);
-    assert_says(world->warning, "exited with 1: it wrote nothing");
+    assert_contains(world->warning, "exited with 1: it wrote nothing");
     assert_file(world, "order", "two\n");
 }
 

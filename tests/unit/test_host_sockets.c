@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sockets of the host that a guest may connect to, and those that it may not. */
+#include "assertions.h"
 #include "sandbox/host_sockets.h"
 
 #include "base/fd.h"
@@ -14,12 +15,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
 
 struct world {
     char directory[32];

@@ -3,6 +3,7 @@
  * Real machines: boots the guest kernel with guest_hello as /init. Needs $CAISSON_KERNEL and
  * $CAISSON_HELLO_INITRD, and is skipped without them. $CAISSON_TEST_HYPERVISOR: another one than qemu-tcg.
  */
+#include "assertions.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "hv/hv.h"
@@ -96,12 +97,6 @@ static void need_guest(const struct fixture *fixture)
 {
     if (!fixture->config.kernel || !fixture->config.initrd)
         skip();
-}
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
 }
 
 static void new_machine(struct fixture *fixture)

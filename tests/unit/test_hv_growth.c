@@ -4,6 +4,7 @@
  * processors that are added, clock and entropy. Needs $CAISSON_KERNEL and $CAISSON_AGENT_INITRD, and is
  * skipped without them.
  */
+#include "assertions.h"
 #include "base/fd.h"
 #include "hv/hv.h"
 #include "proto/agent.pb-c.h"
@@ -33,12 +34,6 @@ struct fixture {
     struct error *error;
     char *address;
 };
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
 
 static void on_stopped(void *context, const struct error *reason)
 {

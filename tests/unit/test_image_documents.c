@@ -2,6 +2,7 @@
 /*
  * What strangers write as text: digests, names, indexes, manifests, configurations, sources.
  */
+#include "assertions.h"
 #include "image/document.h"
 #include "image/manifest.h"
 
@@ -17,20 +18,6 @@
 #define OTHER_HEX "0000000000000000000000000000000000000000000000000000000000000000"
 #define DESCRIPTOR "\"digest\":\"sha256:" HEX "\",\"size\":5"
 
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
-
-static void assert_refused(struct error *error, const char *words)
-{
-    assert_non_null(error);
-    if (!strstr(error_message(error), words))
-        fail_msg("\"%s\" should say \"%s\"", error_message(error), words);
-    error_free(error);
-}
-
 static void digests(void **state)
 {
     struct digest digest;
@@ -38,13 +25,12 @@ static void digests(void **state)
     assert_string_equal(digest_hex(&digest), HEX);
     struct digest hello = digest_of("hello", 5);
     assert_true(digest_equal(&digest, &hello));
-    assert_refused(digest_parse("x", "md5:abc", &digest), "no digest of a kind known here");
-    assert_refused(digest_parse("x", "sha256:abc", &digest), "needs 64 hex digits");
-    assert_refused(
-        digest_parse(
-            "x", "sha256:../../../../../../../../../../../../../../../../../../../../etc/passwd", &digest),
+    assert_says(digest_parse("x", "md5:abc", &digest), "no digest of a kind known here");
+    assert_says(digest_parse("x", "sha256:abc", &digest), "needs 64 hex digits");
+    assert_says(digest_parse("x",
+                    "sha256:../../../../../../../../../../../../../../../../../../../../etc/passwd", &digest),
         "needs 64 hex digits");
-    assert_refused(digest_parse("x", HEX, &digest), "no digest");
+    assert_says(digest_parse("x", HEX, &digest), "no digest");
 }
 
 static void names(void **state)
@@ -114,7 +100,7 @@ static void an_index_gives_this_machines_image(void **state)
     _cleanup_free_ char *words =
         must_printf("not made for linux/%s, only for: linux/s390x, windows/mips, linux/mips/v3, linux/mips",
             architecture_here());
-    assert_refused(index_choose("index.json", foreign, strlen(foreign), NULL, &none), words);
+    assert_says(index_choose("index.json", foreign, strlen(foreign), NULL, &none), words);
 }
 
 #define TAGGED(hex, name)       \
@@ -135,13 +121,13 @@ static void an_index_with_several_tags(void **state)
     assert_string_equal(choice.names[0], "x.org/a:13");
     assert_null(choice.tag);
     index_choice_clear(&choice);
-    assert_refused(index_choose("index.json", text, strlen(text), NULL, &choice),
+    assert_says(index_choose("index.json", text, strlen(text), NULL, &choice),
         "holds several images; say which one by adding \":TAG\" (there are: 11, 12, x.org/a:13)");
-    assert_refused(index_choose("index.json", text, strlen(text), "14", &choice),
+    assert_says(index_choose("index.json", text, strlen(text), "14", &choice),
         "no image in it has the tag \"14\" (there are: 11, 12, x.org/a:13)");
-    assert_refused(index_choose("index.json", "{}", 2, NULL, &choice), "it holds no image");
-    assert_refused(index_choose("index.json", "[]", 2, NULL, &choice), "must be an object");
-    assert_refused(index_choose("index.json", "{\"manifests\":[{}]}", 18, NULL, &choice),
+    assert_says(index_choose("index.json", "{}", 2, NULL, &choice), "it holds no image");
+    assert_says(index_choose("index.json", "[]", 2, NULL, &choice), "must be an object");
+    assert_says(index_choose("index.json", "{\"manifests\":[{}]}", 18, NULL, &choice),
         "index.json: manifests[0] has no digest");
 }
 
@@ -171,7 +157,7 @@ static void manifests(void **state)
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct manifest bad;
-        assert_refused(manifest_read("m", cases[i].text, strlen(cases[i].text), &bad), cases[i].words);
+        assert_says(manifest_read("m", cases[i].text, strlen(cases[i].text), &bad), cases[i].words);
     }
 }
 
@@ -185,11 +171,10 @@ static void docker_manifests(void **state)
     assert_string_equal(manifest.config, "a.json");
     assert_string_equal(manifest.layers[0], "x/layer.tar");
     docker_manifest_clear(&manifest);
-    assert_refused(docker_manifest_read(text, strlen(text), NULL, &manifest), "several images");
-    assert_refused(
-        docker_manifest_read(text, strlen(text), "12", &manifest), "no image in it is called \"12\"");
-    assert_refused(docker_manifest_read("{}", 2, NULL, &manifest), "must be an array");
-    assert_refused(docker_manifest_read("[{}]", 4, NULL, &manifest), "manifest.json[0] has no Config");
+    assert_says(docker_manifest_read(text, strlen(text), NULL, &manifest), "several images");
+    assert_says(docker_manifest_read(text, strlen(text), "12", &manifest), "no image in it is called \"12\"");
+    assert_says(docker_manifest_read("{}", 2, NULL, &manifest), "must be an array");
+    assert_says(docker_manifest_read("[{}]", 4, NULL, &manifest), "manifest.json[0] has no Config");
 }
 
 static void configurations(void **state)
@@ -214,11 +199,11 @@ static void configurations(void **state)
     assert_string_equal(document.config.labels[0], "k=v");
     assert_string_equal(document.config.stop_signal, "SIGINT");
     struct document bad;
-    assert_refused(document_read("c", "{}", 2, &bad), "c has no member \"rootfs\"");
+    assert_says(document_read("c", "{}", 2, &bad), "c has no member \"rootfs\"");
     static const char number[] = "{\"rootfs\":{},\"config\":{\"Env\":[1]}}";
-    assert_refused(document_read("c", number, strlen(number), &bad), "c: config.Env[0] must be a string");
+    assert_says(document_read("c", number, strlen(number), &bad), "c: config.Env[0] must be a string");
     static const char digest[] = "{\"rootfs\":{\"diff_ids\":[\"x\"]}}";
-    assert_refused(document_read("c", digest, strlen(digest), &bad), "c: rootfs: \"x\" is no digest");
+    assert_says(document_read("c", digest, strlen(digest), &bad), "c: rootfs: \"x\" is no digest");
 }
 
 static void sources(void **state)
@@ -249,7 +234,7 @@ static void sources(void **state)
         image_source_clear(&source);
     }
     struct image_source source;
-    assert_refused(image_source_parse("oci:", &source), "a path is missing");
+    assert_says(image_source_parse("oci:", &source), "a path is missing");
     assert_true(image_source_has_prefix("dir:/x"));
     assert_false(image_source_has_prefix("debian:12"));
 }

@@ -3,6 +3,7 @@
  * Layers into a merged tree and an EROFS image: what must come out, and what must be refused, with which
  * words.
  */
+#include "assertions.h"
 #include "image/builder.h"
 #include "image/erofs.h"
 
@@ -15,21 +16,6 @@
 
 #include "image_listing.h"
 #include "image_tar.h"
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
-
-static void assert_refused(struct error *error, enum error_code code, const char *words)
-{
-    assert_non_null(error);
-    if (!strstr(error_message(error), words) || error_code(error) != code)
-        fail_msg(
-            "\"%s\" (%s) should say \"%s\"", error_message(error), error_code_name(error_code(error)), words);
-    error_free(error);
-}
 
 /* Each layer is a tar; they become an image in a memory file. */
 static struct error *build(struct tar_buffer *layers, size_t count, int *ret_fd)

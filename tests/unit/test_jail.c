@@ -3,6 +3,7 @@
  * What a confined program sees, told by itself: the test starts its own binary (or a shell) inside the jail.
  * Runs as root and as an ordinary user; both must get the same.
  */
+#include "assertions.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/strv.h"
@@ -22,12 +23,6 @@
 #include <sys/wait.h>
 
 #include <cmocka.h>
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
 
 static int set_up(void **state)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Programs that take a container's output: real ones (shell scripts), with streams as a guest has them. */
+#include "assertions.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "sandbox/address.h"
@@ -29,18 +30,6 @@ struct fixture {
     bool complete;
     bool ended;
 };
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
-
-#define AWAIT(fixture, condition)                                               \
-    do {                                                                        \
-        while (!(condition))                                                    \
-            assert_int_equal(event_base_loop((fixture)->base, EVLOOP_ONCE), 0); \
-    } while (0)
 
 static int set_up(void **state)
 {

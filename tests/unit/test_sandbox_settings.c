@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Settings: what annotations may do, and how large a machine becomes. */
+#include "assertions.h"
 #include "base/fd.h"
 #include "base/strv.h"
 #include "config/config.h"
@@ -17,12 +18,6 @@
 #define PROCESS "\"process\":{\"args\":[\"sh\"],\"cwd\":\"/\",\"user\":{\"uid\":0,\"gid\":0}"
 #define SPEC(rest) "{\"ociVersion\":\"1.0.2\"," PROCESS "},\"root\":{\"path\":\"rootfs\"}" rest "}"
 #define KATA "io.katacontainers.config"
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
 
 static Grpc__Spec *parse(const char *text)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a container's configuration becomes: what the guest is told. */
+#include "assertions.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/strv.h"
@@ -18,12 +19,6 @@
 
 #define PROCESS "\"process\":{\"args\":[\"sh\"],\"cwd\":\"/\",\"user\":{\"uid\":0,\"gid\":0}"
 #define SPEC(rest) "{\"ociVersion\":\"1.0.2\"," PROCESS "},\"root\":{\"path\":\"rootfs\"}" rest "}"
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
 
 static Grpc__Spec *parse(const char *text)
 {

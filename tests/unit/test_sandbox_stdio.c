@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Standard streams with real fifos and files: slow readers, closed ends, ends of file. */
+#include "assertions.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "sandbox/pump.h"
@@ -29,18 +30,6 @@ struct fixture {
     bool drained;
     bool complete;
 };
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
-
-#define AWAIT(fixture, condition)                                               \
-    do {                                                                        \
-        while (!(condition))                                                    \
-            assert_int_equal(event_base_loop((fixture)->base, EVLOOP_ONCE), 0); \
-    } while (0)
 
 /* Lets everything happen that can happen now. */
 static void settle(struct fixture *fixture)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command line, the handshake on standard input, and the files of an instance. */
+#include "assertions.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "proto/bootstrap.pb-c.h"
@@ -18,12 +19,6 @@
 #include <sys/wait.h>
 
 #include <cmocka.h>
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
 
 static struct error *parse(struct shim_options *options, const char *line)
 {

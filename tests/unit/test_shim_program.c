@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The shim as a program, as containerd runs it: what it prints, what stays behind, and what `delete` removes.
  */
+#include "assertions.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/path.h"
@@ -32,12 +33,6 @@ struct fixture {
     size_t input_length;
     struct process_result result;
 };
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
 
 static char *path_in(const struct fixture *fixture, const char *name)
 {

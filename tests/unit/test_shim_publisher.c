@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Events reach whoever listens: in order, after a while without a listener, and through a publish-binary. */
+#include "assertions.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "proto/events.pb-c.h"
@@ -27,18 +28,6 @@ struct fixture {
     unsigned refuse; /* so many calls are failed first */
     bool flushed;
 };
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
-
-#define AWAIT(fixture, condition)                                               \
-    do {                                                                        \
-        while (!(condition))                                                    \
-            assert_int_equal(event_base_loop((fixture)->base, EVLOOP_ONCE), 0); \
-    } while (0)
 
 static void forward(void *context, struct ttrpc_call *call, const ProtobufCMessage *message)
 {

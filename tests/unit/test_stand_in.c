@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Real processes in real namespaces, for which the test has to be root. */
+#include "assertions.h"
 #include "sandbox/stand_in.h"
 
 #include "base/fd.h"
@@ -56,18 +57,6 @@ static void on_ended(void *context)
 
 static const struct stand_in_events events = {
     .ready = on_ready, .signalled = on_signal, .failed = on_failed, .ended = on_ended};
-
-static void assert_ok(struct error *error)
-{
-    if (error)
-        fail_msg("%s", error_message(error));
-}
-
-#define AWAIT(world, condition)                                               \
-    do {                                                                      \
-        while (!(condition))                                                  \
-            assert_int_equal(event_base_loop((world)->base, EVLOOP_ONCE), 0); \
-    } while (0)
 
 static int world_begin(void **state)
 {

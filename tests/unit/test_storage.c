@@ -100,7 +100,7 @@ static void test_guest_writes_to_scratch(void **state)
     start_machine(fixture);
     struct reading reading;
     ask_guest(fixture, 5, &reading);
-    assert_says(&reading, "/run/scratch/ writable");
+    assert_reading_says(&reading, "/run/scratch/ writable");
 }
 
 static void test_guest_sees_volumes(void **state)
@@ -126,11 +126,11 @@ static void test_guest_sees_volumes(void **state)
     start_machine(fixture);
     struct reading reading;
     ask_guest(fixture, 4, &reading);
-    assert_says(&reading, "/run/share/box/0/ writable");
-    assert_says(&reading, "/run/share/box/0/one uid=0 size=1");
-    assert_says(&reading, "/run/share/box/1/ Read-only file system");
-    assert_says(&reading, "/run/share/box/1/two uid=0 size=2");
-    assert_says(&reading, "/run/share/box/2/single.txt uid=0 size=3");
+    assert_reading_says(&reading, "/run/share/box/0/ writable");
+    assert_reading_says(&reading, "/run/share/box/0/one uid=0 size=1");
+    assert_reading_says(&reading, "/run/share/box/1/ Read-only file system");
+    assert_reading_says(&reading, "/run/share/box/1/two uid=0 size=2");
+    assert_reading_says(&reading, "/run/share/box/2/single.txt uid=0 size=3");
     assert_null(strstr(reading.text, "secret"));
     _cleanup_free_ char *written = in_directory(fixture, "writable/from-guest");
     _cleanup_free_ char *text = NULL;

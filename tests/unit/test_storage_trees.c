@@ -341,8 +341,8 @@ static void test_guest_sees_containers_come_and_go(void **state)
     storage_set_machine(fixture->storage, fixture->hv);
     struct reading reading;
     ask_guest(fixture, 4, &reading);
-    assert_says(&reading, "/run/share/box/rootfs/ writable");
-    assert_says(&reading, "/run/share/box/rootfs/bottom uid=0");
+    assert_reading_says(&reading, "/run/share/box/rootfs/ writable");
+    assert_reading_says(&reading, "/run/share/box/rootfs/bottom uid=0");
     _cleanup_free_ char *written = in_directory(fixture, "upper/from-guest");
     assert_int_equal(access(written, F_OK), 0);
 
@@ -352,13 +352,13 @@ static void test_guest_sees_containers_come_and_go(void **state)
         .container = "other", .rootfs = &tree, .rootfs_count = 1, .binds = &bind, .bind_count = 1};
     start_storage(fixture);
     ask_guest(fixture, 4, &reading);
-    assert_says(&reading, "/run/share/other/rootfs/file");
-    assert_says(&reading, "/run/share/other/0/ Read-only file system");
-    assert_says(&reading, "/run/share/box/rootfs/bottom");
+    assert_reading_says(&reading, "/run/share/other/rootfs/file");
+    assert_reading_says(&reading, "/run/share/other/0/ Read-only file system");
+    assert_reading_says(&reading, "/run/share/box/rootfs/bottom");
 
     remove_container(fixture, first);
     ask_guest(fixture, 4, &reading);
-    assert_says(&reading, "/run/share/other/rootfs/file");
+    assert_reading_says(&reading, "/run/share/other/rootfs/file");
     assert_null(strstr(reading.text, "/box"));
     strv_free(overlay.texts);
 }
