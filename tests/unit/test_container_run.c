@@ -76,6 +76,19 @@ static void set_command(json_t *config, const char *command)
     config_set(config, "process.args", json_pack("[s]", command));
 }
 
+static struct error *create_command(struct world *world, const char *command)
+{
+    struct container *container = NULL;
+    struct container_process process;
+    _cleanup_fd_ int reader = -1;
+    json_t *config = config_new("");
+    set_command(config, command);
+    struct error *error = world_create(world, config, false, &container, &process, &reader);
+    if (!error)
+        check(container_destroy(container));
+    return error;
+}
+
 static void test_commands_that_cannot_be_executed(void **state)
 {
     struct world *world = *state;
@@ -100,6 +113,19 @@ static void test_commands_that_cannot_be_executed(void **state)
         set_command(config, cases[i].command);
         assert_error(world_fail(world, config), cases[i].code, cases[i].part);
     }
+}
+
+/* As with runc, Create is where a missing command is refused. */
+static void test_commands_are_looked_up_at_create(void **state)
+{
+    struct world *world = *state;
+    NEEDS_ROOT_AND_CGROUP(world);
+    static const char *const missing[] = {"nowhere", "/nowhere", "/bin/sh/x"};
+    static const char *const forbidden[] = {"/etc/passwd", "/etc"};
+    for (size_t i = 0; i < ARRAY_SIZE(missing); i++)
+        assert_error(create_command(world, missing[i]), ERROR_NOT_FOUND, "exec: \"");
+    for (size_t i = 0; i < ARRAY_SIZE(forbidden); i++)
+        assert_error(create_command(world, forbidden[i]), ERROR_PERMISSION_DENIED, "permission denied");
 }
 
 static void test_specs_that_cannot_be_created(void **state)
@@ -315,15 +341,17 @@ static void test_init(void **state)
     close(running.reader);
 }
 
-static void test_init_reports_a_missing_command(void **state)
+/* One that only exec itself finds to be of no use. */
+static void test_init_reports_a_missing_interpreter(void **state)
 {
     struct world *world = *state;
     NEEDS_ROOT_AND_CGROUP(world);
     struct running running;
     json_t *config = config_new("");
-    set_command(config, "not-there");
+    world_write(world, "/bin/script", "#!/bin/missing\n", 0755);
+    set_command(config, "/bin/script");
     check(world_create(world, config, true, &running.container, &running.process, &running.reader));
-    assert_error(container_start(running.container), ERROR_NOT_FOUND, "not-there");
+    assert_error(container_start(running.container), ERROR_NOT_FOUND, "interpreter");
     stop(&running);
 }
 
@@ -463,6 +491,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_output_and_code),
         cmocka_unit_test(test_commands_that_cannot_be_executed),
+        cmocka_unit_test(test_commands_are_looked_up_at_create),
         cmocka_unit_test(test_specs_that_cannot_be_created),
         cmocka_unit_test(test_signals_pids_and_removal),
         cmocka_unit_test(test_pause_and_resume),
@@ -471,7 +500,7 @@ int main(void)
         cmocka_unit_test(test_waiting_container_holds_no_descriptors),
         cmocka_unit_test(test_nothing_is_left_behind),
         cmocka_unit_test(test_init),
-        cmocka_unit_test(test_init_reports_a_missing_command),
+        cmocka_unit_test(test_init_reports_a_missing_interpreter),
         cmocka_unit_test(test_terminal),
         cmocka_unit_test(test_terminal_interrupt_with_init),
         cmocka_unit_test(test_user_by_name),

@@ -66,13 +66,14 @@ struct container_options {
    mount namespace a root that pivot_root can leave. Without it no container can be made there. */
 struct error *container_leave_initramfs(void);
 
-/* As `runc create`. The command itself is looked up by container_start. */
+/* As `runc create`: a command that is not there is NOT_FOUND, one that may not be executed PERMISSION_DENIED.
+ */
 struct error *container_create(const struct container_options *options, struct container **ret_container,
     struct container_process *ret_process);
 
-/* As `runc start`: startContainer hooks, exec, poststart hooks. NOT_FOUND: there is no such command;
-   PERMISSION_DENIED: it cannot be executed (not executable, a directory, not a program). After a failure
-   the init process is dead or dying and the caller reaps it; only container_destroy is of use then. */
+/* As `runc start`: startContainer hooks, exec, poststart hooks. What container_create could not see:
+   NOT_FOUND for a missing interpreter, PERMISSION_DENIED for what is no program. After a failure the init
+   process is dead or dying and the caller reaps it; only container_destroy is of use then. */
 struct error *container_start(struct container *container);
 
 /* Runs one more process. Errors as container_start; nothing is left behind on failure. FAILED_PRECONDITION

@@ -125,6 +125,8 @@ static struct error *become_command(const struct container *container, int chann
     TRY(rootfs_seal(spec));
     TRY(set_personality(spec->linux_config));
     TRY(process_confine(&setup));
+    /* What clients expect of a runtime is that Create fails, not Start. */
+    TRY(process_look_up(&setup));
     TRY(ask(channel, CHANNEL_READY));
     TRY(process_install_late_filter(&setup));
     TRY(run_start_hooks(container));

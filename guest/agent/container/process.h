@@ -34,6 +34,10 @@ struct error *process_limit(const struct process_setup *setup, pid_t pid);
    the user's. Without no_new_privs the seccomp filter is in force from here on. */
 struct error *process_confine(struct process_setup *setup);
 
+/* After process_confine: whether the command is there and may be executed, as far as can be told without
+   doing it. Errors and words as process_exec. */
+struct error *process_look_up(const struct process_setup *setup);
+
 /* Becomes the command; returns only with an error. NOT_FOUND and PERMISSION_DENIED as container_start says.
  */
 struct error *process_exec(const struct process_setup *setup) __attribute__((returns_nonnull));

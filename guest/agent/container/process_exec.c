@@ -6,6 +6,7 @@
 #include <linux/close_range.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define HOME_DEFAULT "/"
@@ -73,6 +74,47 @@ static struct error *exec_error(const char *command, int reason)
             "exec: \"%s\": its interpreter (the program of its #! line, or its dynamic loader) is missing",
             command);
     return error_new(ERROR_NOT_FOUND, "exec: \"%s\": stat %s: no such file or directory", command, command);
+}
+
+/* 0: nothing speaks against it. Only what is certain counts: a seccomp filter may forbid these very
+   questions, and exec has the last word anyhow. */
+static int check_program(const char *path)
+{
+    struct stat status;
+    if (stat(path, &status) < 0)
+        return is_missing(errno) || errno == EACCES ? errno : 0;
+    if (S_ISDIR(status.st_mode))
+        return EACCES;
+    return access(path, X_OK) < 0 && errno == EACCES ? EACCES : 0;
+}
+
+/* As exec_in_path would go. */
+static int look_in_path(const char *path, const char *command)
+{
+    int reason = ENOENT;
+    _cleanup_strv_ char **directories = strv_split(path, ':');
+    STRV_FOREACH (directory, directories) {
+        _cleanup_free_ char *file = must_printf("%s/%s", **directory ? *directory : ".", command);
+        int found = check_program(file);
+        if (found == 0)
+            return 0;
+        if (found == EACCES)
+            reason = EACCES;
+    }
+    return reason;
+}
+
+struct error *process_look_up(const struct process_setup *setup)
+{
+    const Grpc__Process *process = setup->process;
+    const char *command = process->args[0];
+    const char *path = environment_get(process->env, process->n_env, "PATH");
+    int reason;
+    if (strchr(command, '/'))
+        reason = check_program(command);
+    else
+        reason = *command ? look_in_path(path ? path : PATH_DEFAULT, command) : ENOENT;
+    return reason ? exec_error(command, reason) : NULL;
 }
 
 int process_failure_code(const struct error *error)

@@ -66,11 +66,18 @@ watch_events() {
 	expect_line 10
 }
 
-@test "run: a program that is not there" {
-	run ctr run --rm --runtime "$TEST_RUNTIME" "$image" missing /no/such/program
-	[ "$status" -ne 0 ]
-	[[ "$output" == *"no such file or directory"* || "$output" == *"not found"* ]]
-	[ -z "$(ctr tasks ls -q)" ]
+@test "create: a program that is not there, or may not be executed" {
+	local program
+	for program in /no/such/program no-such-program /etc/passwd; do
+		run ctr run --rm --runtime "$TEST_RUNTIME" "$image" missing "$program"
+		[ "$status" -ne 0 ]
+		# What runc says, which clients look for; and they are told by Create, so no task is ever seen.
+		expect_output "failed to create shim task"
+		expect_output "exec: \"$program\": "
+		[[ "$output" == *"no such file or directory"* || "$output" == *"executable file not found in \$PATH"* ||
+			"$output" == *"permission denied"* ]]
+		[ -z "$(ctr tasks ls -q)" ]
+	done
 }
 
 @test "run: at a terminal" {
