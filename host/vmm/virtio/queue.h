@@ -37,9 +37,7 @@ struct virtqueue {
     uint8_t *descriptor_table, *available_ring, *used_ring;
     uint16_t next_available; /* chains taken */
     uint16_t next_used;      /* chains given back, published or not */
-    uint16_t published;      /* chains the driver can see in the used ring */
-    uint16_t last_interrupt; /* `published` when the driver was last told */
-    bool interrupted_before;
+    uint16_t published;      /* chains given back that the driver can see */
 };
 
 /* Checks addresses and size and makes the queue ready. `event_index`: VIRTIO_F_EVENT_IDX was negotiated. */
@@ -50,9 +48,9 @@ void virtqueue_stop(struct virtqueue *queue);
 struct error *virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain, bool *ret_found);
 /* Puts the last `count` chains that were taken back as if they had not been. */
 void virtqueue_unpop(struct virtqueue *queue, unsigned count);
-/* Whether the driver is asked not to notify us. Going from false to true may have missed a notification, so
-   whoever asks for them looks for chains once more. */
-void virtqueue_want_notifications(struct virtqueue *queue, bool wanted);
+/* To be called when there is nothing left to take: asks the driver to notify us of the next chain. True: one
+   has come meanwhile. */
+bool virtqueue_expect(struct virtqueue *queue);
 /* Gives a chain back with so many bytes written; the driver sees it after virtqueue_publish. */
 void virtqueue_push(struct virtqueue *queue, uint16_t head, uint32_t written);
 /* Shows the driver all that was pushed; true: it wants an interrupt for it. */
