@@ -46,6 +46,7 @@ struct creation {
     char *hypervisor_reason;
     struct template_request *template_request; /* until it is answered */
     struct template *template;                 /* that the machine starts from; NULL: it boots */
+    bool restore_failed;                       /* it did not start from it, and boots instead */
     size_t copy_mount;                         /* index of the mount whose file is being copied */
 };
 
@@ -104,6 +105,8 @@ struct hv_config creation_machine_config(struct creation *creation);
 void creation_choose_hypervisor(struct creation *creation);
 void creation_find_template(struct creation *creation);
 void creation_release_template(struct creation *creation);
+/* The machine did not start from it: nobody else is to try. Takes the error. */
+void creation_give_up_template(struct creation *creation, struct error *error);
 /* A machine that starts from a template: gives the guest random numbers and a clock of its own. */
 void creation_renew_guest(struct creation *creation);
 

@@ -131,14 +131,23 @@ static void mark_machine(struct sandbox *sandbox, uint64_t began)
             timeline_mark_at(&sandbox->timeline, marks[i].name, began + marks[i].at);
 }
 
+/* The machine has its own copies. One whose template fails is made twice, so they are kept until it runs. */
+static void release_descriptors(struct sandbox *sandbox)
+{
+    storage_release(sandbox->storage);
+    if (sandbox->net)
+        net_release(sandbox->net);
+}
+
 static void machine_started(void *context, struct error *error)
 {
     struct creation *creation = context;
     if (!error) {
         mark_machine(creation->sandbox, creation->machine_began);
         storage_set_machine(creation->sandbox->storage, creation->sandbox->hv);
+        release_descriptors(creation->sandbox);
     } else if (creation->template) {
-        template_discard(creation->template);
+        creation_give_up_template(creation, TAKE_PTR(error));
     }
     creation_step_done(creation, error);
 }
@@ -149,9 +158,6 @@ static struct error *make_machine(struct creation *creation)
     struct hv_config config = creation_machine_config(creation);
     TRY(hv_new(creation->hypervisor, sandbox->base, &config, &sandbox_hv_events, sandbox, &sandbox->hv));
     growth_begin(sandbox, &config);
-    storage_release(sandbox->storage);
-    if (sandbox->net)
-        net_release(sandbox->net);
     creation->machine_began = timeline_now();
     hv_start(sandbox->hv, machine_started, creation);
     describe_machine(creation);
@@ -162,12 +168,23 @@ static void start_machine(struct creation *creation)
 {
     struct error *error = make_machine(creation);
     if (error)
-        creation_step_done(creation, error);
+        machine_started(creation, error);
 }
 
 static void destroy_machine(struct creation *creation)
 {
     hv_free(TAKE_PTR(creation->sandbox->hv));
+}
+
+static void boot_instead(struct creation *creation)
+{
+    if (!creation->restore_failed) {
+        creation_step_done(creation, NULL);
+        return;
+    }
+    destroy_machine(creation);
+    creation_release_template(creation);
+    start_machine(creation);
 }
 
 static void machine_grown(void *context, struct error *error)
@@ -328,6 +345,9 @@ const struct creation_step creation_steps[] = {
         .part = CREATION_MACHINE,
         .start = start_machine,
         .undo = destroy_machine},
+    {.name = "booting the virtual machine, for want of a template",
+        .part = CREATION_MACHINE,
+        .start = boot_instead},
     {.name = "connecting to the agent",
         .part = CREATION_MACHINE,
         .start = connect_agent,

@@ -44,6 +44,16 @@ void creation_release_template(struct creation *creation)
     template_free(TAKE_PTR(creation->template));
 }
 
+void creation_give_up_template(struct creation *creation, struct error *error)
+{
+    sandbox_remark(creation->sandbox,
+        "sandbox %s boots: it did not start from its template, which is removed: %s",
+        creation->sandbox->options.id, error_message(error));
+    error_free(error);
+    template_discard(creation->template);
+    creation->restore_failed = true;
+}
+
 /* ---- the guest's random numbers and clock ---- */
 
 static void set_clock(void *context, struct error *error, const ProtobufCMessage *response)
