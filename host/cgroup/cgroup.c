@@ -200,6 +200,13 @@ struct error *cgroup_enter(struct cgroup *cgroup, const struct cgroup_limits *li
     return error_wrap(error, "entering the cgroup %s", cgroup->path);
 }
 
+struct error *cgroup_limit(struct cgroup *cgroup, const struct cgroup_limits *limits)
+{
+    for (size_t i = 0; i < cgroup->count; i++)
+        TRY(limits_apply(cgroup->places[i].directory, cgroup->places[i].unified, limits));
+    return NULL;
+}
+
 /* Where it does not succeed the child stays with the sandbox, which is no reason not to run it. */
 int cgroup_return_child(void *context)
 {

@@ -44,6 +44,8 @@ void cgroup_free(struct cgroup *cgroup);
 /* Makes the cgroup, limits it, and moves this process there. This process must have one thread only. A
    failure leaves everything as it was. */
 struct error *cgroup_enter(struct cgroup *cgroup, const struct cgroup_limits *limits);
+/* Other limits for one that was entered; those that are unset stay as they are. */
+struct error *cgroup_limit(struct cgroup *cgroup, const struct cgroup_limits *limits);
 /* Back to where cgroup_enter found this process, with whatever else is still there (a logger that finishes
    its last line); then the cgroup is removed. What was there before cgroup_enter stays. */
 struct error *cgroup_leave(struct cgroup *cgroup);

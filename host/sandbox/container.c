@@ -42,6 +42,7 @@ void container_free(struct container *container)
     container_storage_free(container->storage);
     if (container->sandbox->host_sockets)
         host_sockets_remove(container->sandbox->host_sockets, container);
+    container_cpu_clear(&container->cpu);
     free(container->id);
     free(container->bundle);
     free(container);
@@ -219,7 +220,10 @@ void process_update(
     if (!admit(process, PROCESS_UPDATE, done, context))
         return;
     struct error *error = oci_resources_parse(resources, length, &parsed);
+    if (!error)
+        error = container_update_cpu(container, parsed);
     if (error) {
+        oci_resources_free(parsed);
         done(context, error);
         return;
     }

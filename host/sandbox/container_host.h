@@ -43,6 +43,15 @@ void container_host_end(struct container_host *host, sandbox_done *done, void *c
 
 /* ---- the sandbox's ---- */
 
+/* From config.json or an update; what these leave out stays. resources may be NULL. */
+void container_cpu_set(struct container_cpu *cpu, const Grpc__LinuxResources *resources);
+void container_cpu_clear(struct container_cpu *cpu);
+/* cgroup_enter or cgroup_limit, with what all of its containers come to. Success where it has no cgroup. */
+typedef struct error *limit_cgroup(struct cgroup *cgroup, const struct cgroup_limits *limits);
+struct error *sandbox_limit_cgroup(struct sandbox *sandbox, limit_cgroup *limit);
+/* The same for a change of one container; a failure changes nothing. */
+struct error *container_update_cpu(struct container *container, const Grpc__LinuxResources *resources);
+
 /* Whether hooks of containers that are gone still run. */
 bool sandbox_says_farewell(const struct sandbox *sandbox);
 /* Leaves and removes the cgroup. */

@@ -116,6 +116,8 @@ void creation_add_nics(struct sandbox *sandbox, const struct hv_ops *ops, struct
 void creation_copy_files(struct creation *creation);
 void creation_enter_cgroup(struct creation *creation);
 void creation_leave_cgroup(struct creation *creation);
+/* For a later container. */
+void creation_adapt_cgroup(struct creation *creation);
 void creation_make_stand_in(struct creation *creation);
 void creation_remove_stand_in(struct creation *creation);
 void creation_run_host_hooks(struct creation *creation);

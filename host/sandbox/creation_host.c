@@ -6,29 +6,7 @@
 #include <signal.h>
 #include <string.h>
 
-/* What the hypervisor, the file server, this process and the stand-ins may need beside the guest's memory:
-   the host must not end a machine because its guest uses what it was given. */
-#define HOST_MEMORY_OVERHEAD (256ull << 20)
-
 /* ---- the cgroup ---- */
-
-/*
- * Not the container's own limits: those hold in the guest. The machine can never have more memory than its
- * class allows it to grow to; its weight against others and the CPUs that it may run on are matters of the
- * host.
- */
-static struct cgroup_limits limits_of(const struct creation *creation)
-{
-    const Grpc__LinuxResources *resources = creation->spec->linux_config->resources;
-    const Grpc__LinuxCPU *cpu = resources ? resources->cpu : NULL;
-    struct cgroup_limits limits = {.memory = creation->sandbox->settings->memory_max + HOST_MEMORY_OVERHEAD};
-    if (cpu) {
-        limits.cpu_shares = cpu->shares;
-        limits.cpus = cpu->cpus;
-        limits.mems = cpu->mems;
-    }
-    return limits;
-}
 
 static struct error *enter_cgroup(struct creation *creation)
 {
@@ -37,9 +15,8 @@ static struct error *enter_cgroup(struct creation *creation)
     bool named = config && config->cgroups_path && *config->cgroups_path;
     if (!named || !creation->container || !container_has_host(creation->container))
         return NULL;
-    struct cgroup_limits limits = limits_of(creation);
     TRY(cgroup_new(config->cgroups_path, &sandbox->cgroup));
-    struct error *error = cgroup_enter(sandbox->cgroup, &limits);
+    struct error *error = sandbox_limit_cgroup(sandbox, cgroup_enter);
     if (error)
         cgroup_free(TAKE_PTR(sandbox->cgroup));
     return error;
@@ -53,6 +30,11 @@ void creation_enter_cgroup(struct creation *creation)
 void creation_leave_cgroup(struct creation *creation)
 {
     sandbox_leave_cgroup(creation->sandbox);
+}
+
+void creation_adapt_cgroup(struct creation *creation)
+{
+    creation_step_done(creation, sandbox_limit_cgroup(creation->sandbox, cgroup_limit));
 }
 
 /* ---- the stand-in ---- */

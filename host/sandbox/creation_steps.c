@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/strv.h"
+#include "sandbox/container_host.h"
 #include "sandbox/growth.h"
 #include "sandbox/guest_devices.h"
 
@@ -24,8 +25,10 @@ static struct error *read_configuration(struct creation *creation)
     TRY(pod_read_kind(creation->spec, &container->kind));
     TRY(pod_check(creation->spec, container->kind, creation->with_machine, sandbox->options.standalone));
     TRY(guest_devices_check(creation->spec));
-    container->memory_limit =
-        guest_memory_limit(creation->spec->linux_config ? creation->spec->linux_config->resources : NULL);
+    const Grpc__LinuxResources *resources =
+        creation->spec->linux_config ? creation->spec->linux_config->resources : NULL;
+    container->memory_limit = guest_memory_limit(resources);
+    container_cpu_set(&container->cpu, resources);
     creation->spec->process->terminal = creation->process->terminal;
     return guest_mounts_read(
         creation->spec, container->bundle, sandbox->options.standalone, &creation->mounts);
@@ -316,6 +319,7 @@ const struct creation_step creation_steps[] = {
         .part = CREATION_MACHINE,
         .start = creation_enter_cgroup,
         .undo = creation_leave_cgroup},
+    {.name = "adapting the sandbox's cgroup", .part = CREATION_ATTACH, .start = creation_adapt_cgroup},
     {.name = "making its stand-in on the host",
         .start = creation_make_stand_in,
         .undo = creation_remove_stand_in},

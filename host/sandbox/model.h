@@ -48,16 +48,24 @@ struct waiter {
     TAILQ_ENTRY(waiter) entry;
 };
 
+/* What a container asks of the host's CPUs. */
+struct container_cpu {
+    uint64_t shares; /* cgroup v1's; 0: it does not say */
+    char *cpus;      /* lists as in "0-3,7"; or NULL */
+    char *mems;
+};
+
 struct container {
     struct sandbox *sandbox;
     char *id;
     char *bundle;
     struct container_storage *storage;
-    struct container_host *host;                 /* its stand-in and hooks; NULL where it has none */
-    enum container_kind kind;                    /* known when its configuration has been read */
-    struct creation *creation;                   /* until Create is answered */
-    struct deletion *deletion;                   /* until Delete is answered */
-    uint64_t memory_limit;                       /* bytes; 0: none */
+    struct container_host *host; /* its stand-in and hooks; NULL where it has none */
+    enum container_kind kind;    /* known when its configuration has been read */
+    struct creation *creation;   /* until Create is answered */
+    struct deletion *deletion;   /* until Delete is answered */
+    uint64_t memory_limit;       /* bytes; 0: none */
+    struct container_cpu cpu;
     TAILQ_HEAD(process_list, process) processes; /* init first */
     struct event *exec_patience;                 /* armed when init has ended before its execs */
     bool exec_patience_over;                     /* what the guest never answered holds nothing back */

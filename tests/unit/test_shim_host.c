@@ -6,6 +6,7 @@
 #include "shim_world.h"
 
 #include "cgroup/cgroup.h"
+#include "cgroup/place.h"
 #include "sandbox/model.h"
 
 #include <sched.h>
@@ -249,6 +250,70 @@ static void test_cgroup(void **state)
     assert_ok(cgroup_remove(path));
 }
 
+/* What the hierarchy of a controller of cgroups v1 has in a file of the cgroup; NULL where there is none. */
+static char *cgroup_value(const char *controller, const char *path, const char *file)
+{
+    struct hierarchies found = {0};
+    char *text = NULL;
+    assert_ok(hierarchies_read("/proc/self", &found));
+    for (size_t i = 0; i < found.count; i++) {
+        _cleanup_free_ char *name = must_printf("%s%s/%s", found.list[i].mount, path, file);
+        if (!found.list[i].unified && hierarchy_has(&found.list[i], controller))
+            assert_ok(file_read(AT_FDCWD, name, 4096, &text, NULL));
+    }
+    hierarchies_clear(&found);
+    return text;
+}
+
+static void assert_cgroup_value(const char *controller, const char *path, const char *file, const char *value)
+{
+    _cleanup_free_ char *line = must_printf("%s\n", value);
+    _cleanup_free_ char *text = cgroup_value(controller, path, file);
+    if (text)
+        assert_string_equal(text, line);
+}
+
+static struct error *update(struct world *world, char *resources)
+{
+    Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
+    any.value = (ProtobufCBinaryData){.data = (uint8_t *)resources, .len = strlen(resources)};
+    Task__UpdateTaskRequest request = TASK__UPDATE_TASK_REQUEST__INIT;
+    request.id = "c1";
+    request.resources = &any;
+    return world_call(world, "Update", &request.base, NULL);
+}
+
+static void test_update_of_the_cgroup(void **state)
+{
+    struct world *world = *state;
+    _cleanup_free_ char *path = must_printf("/caisson-shim-%d", getpid());
+    char more[] = "{\"cpu\":{\"shares\":2048,\"cpus\":\"0\"}}";
+    char bad[] = "{\"cpu\":{\"shares\":3000,\"cpus\":\"100000\"}}";
+    char memory[] = "{\"memory\":{\"limit\":67108864}}";
+    require_cgroups();
+    _cleanup_free_ char *members =
+        must_printf(NAMESPACES ",\"cgroupsPath\":\"%s\",\"resources\":{\"cpu\":{\"shares\":512}}", path);
+    configure(world, "", members);
+    world_up(world);
+    assert_cgroup_value("cpu", path, "cpu.shares", "512");
+    _cleanup_free_ char *bound = cgroup_value("memory", path, "memory.limit_in_bytes");
+    assert_ok(update(world, more));
+    assert_cgroup_value("cpu", path, "cpu.shares", "2048");
+    assert_cgroup_value("cpuset", path, "cpuset.cpus", "0");
+    _cleanup_free_ char *cpuset = cgroup_value("cpuset", path, "cpuset.cpus");
+    if (cpuset)
+        assert_fails(update(world, bad), ERROR_INVALID_ARGUMENT, "limiting the sandbox on the host");
+    assert_ok(update(world, memory));
+    assert_cgroup_value("cpu", path, "cpu.shares", "2048");
+    _cleanup_free_ char *after = cgroup_value("memory", path, "memory.limit_in_bytes");
+    if (bound) /* what the guest enforces would kill the machine here */
+        assert_string_equal(after, bound);
+    end_guest_process(world);
+    assert_ok(world_delete(world, "c1", ""));
+    assert_ok(world_shutdown(world, false));
+    assert_ok(cgroup_remove(path));
+}
+
 static void test_bad_cgroup(void **state)
 {
     struct world *world = *state;
@@ -272,6 +337,7 @@ int main(void)
         WORLD_TEST(test_create_hook_that_fails),
         WORLD_TEST(test_interrupted_hook),
         WORLD_TEST(test_cgroup),
+        WORLD_TEST(test_update_of_the_cgroup),
         WORLD_TEST(test_bad_cgroup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
