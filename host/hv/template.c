@@ -136,6 +136,7 @@ static struct error *conclude(struct template_request *request, struct template 
     if (request->making) {
         TRY(template_place_publish(&request->place));
         request->making = false;
+        template_sweep(&request->place);
         TRY(template_place_lock(&request->place, false));
     }
     return open_template(&request->place, ret_template);

@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 
 #define FORMAT_VERSION 1
-#define DESCRIPTION_MAX (64u << 10)
 /* Without the memory it is some tens of kilobytes. */
 #define STATE_MAX (16u << 20)
 
@@ -37,7 +36,7 @@ static struct error *list_inputs(const struct hv_ops *ops, const struct hv_confi
     TRY(error_wrap(file_mark(config->initrd, &initrd), "guest initrd"));
     TRY(file_read(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &boot, NULL));
     boot[strcspn(boot, "\n")] = '\0';
-    *ret_inputs = must_printf("caisson %s\nhypervisor %s %s\nkernel %s\ninitrd %s\nhost %s\n"
+    *ret_inputs = must_printf("caisson %s\nhypervisor %s %s\nkernel %s\ninitrd %s" TEMPLATE_BOOT_LINE "%s\n"
                               "vcpus %u\nmemory %" PRIu64 "\nconsole %s\nparameters %s\n",
         CAISSON_VERSION, ops->name, identity, kernel, initrd, boot, config->vcpus, config->memory,
         config->debug ? "verbose" : "quiet", config->append ? config->append : "");
@@ -78,7 +77,7 @@ void template_place_clear(struct template_place *place)
     close_fd(TAKE_FD(place->lock));
 }
 
-struct error *template_place_lock(struct template_place *place, bool alone)
+static struct error *take_lock(struct template_place *place, bool alone)
 {
     if (place->lock < 0) {
         _cleanup_free_ char *path = must_printf("%s.lock", place->directory);
@@ -91,6 +90,21 @@ struct error *template_place_lock(struct template_place *place, bool alone)
     if (errno == EWOULDBLOCK)
         return error_new(ERROR_ALREADY_EXISTS, "the template is being made or used by another start");
     return error_errno(errno, "locking %s", place->directory);
+}
+
+/* Its time tells template_sweep when the template was last used. A file that was removed between being opened
+   and being locked locks nothing. */
+struct error *template_place_lock(struct template_place *place, bool alone)
+{
+    for (;;) {
+        struct stat status;
+        TRY(take_lock(place, alone));
+        if (fstat(place->lock, &status) == 0 && status.st_nlink > 0)
+            break;
+        close_fd(TAKE_FD(place->lock));
+    }
+    (void)futimens(place->lock, NULL);
+    return NULL;
 }
 
 char *template_place_file(const struct template_place *place, bool is_new, const char *name)
@@ -131,7 +145,7 @@ struct error *template_place_open(const struct template_place *place, int *ret_s
     _cleanup_free_ char *path = template_place_file(place, false, "template.json");
     _cleanup_free_ char *written = NULL, *found = NULL;
     _cleanup_fd_ int state = -1;
-    TRY(file_read(AT_FDCWD, path, DESCRIPTION_MAX, &written, NULL));
+    TRY(file_read(AT_FDCWD, path, TEMPLATE_DESCRIPTION_MAX, &written, NULL));
     TRY(open_state(place, false, &state));
     TRY(describe(place, false, state, &found));
     if (strcmp(written, found) != 0)

@@ -40,3 +40,13 @@ struct error *template_place_publish(const struct template_place *place);
 void template_place_abandon(const struct template_place *place);
 /* Removes KEY. */
 void template_place_remove(const struct template_place *place);
+
+/* Templates beside this one that nobody uses now: removes those of an earlier boot of the host, of which none
+   can be used again, what was never finished, and beyond TEMPLATES_MAX those that were not used for longest.
+ */
+void template_sweep(const struct template_place *place);
+#define TEMPLATES_MAX 8
+
+/* What begins the line of the inputs with the host's boot. */
+#define TEMPLATE_BOOT_LINE "\nhost "
+#define TEMPLATE_DESCRIPTION_MAX (64u << 10)

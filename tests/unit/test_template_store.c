@@ -176,6 +176,67 @@ static void test_one_makes_while_nobody_starts(void **state)
     template_place_clear(&one);
 }
 
+static bool is_kept(const struct template_place *place)
+{
+    _cleanup_free_ char *lock = must_printf("%s.lock", place->directory);
+    bool kept = access(place->directory, F_OK) == 0;
+    assert_int_equal(access(lock, F_OK) == 0, kept);
+    return kept;
+}
+
+/* Made at a time that its number of processors tells, and let go. */
+static struct template_place make_one(struct world *world, unsigned vcpus)
+{
+    const struct timespec then[2] = {{.tv_sec = 1000000 + vcpus}, {.tv_sec = 1000000 + vcpus}};
+    world->config.vcpus = vcpus;
+    struct template_place place = find(world);
+    assert_null(template_place_lock(&place, true));
+    make(&place);
+    assert_int_equal(futimens(place.lock, then), 0);
+    close_fd(TAKE_FD(place.lock));
+    return place;
+}
+
+static void test_the_longest_unused_go(void **state)
+{
+    struct template_place places[TEMPLATES_MAX + 2];
+    for (unsigned i = 0; i < ARRAY_SIZE(places); i++)
+        places[i] = make_one(*state, i + 1);
+    assert_null(template_place_lock(&places[1], false)); /* in use */
+    struct template_place again = places[0];
+    assert_null(template_place_lock(&again, false)); /* used just now */
+    close_fd(again.lock);
+    struct template_place *newest = &places[TEMPLATES_MAX + 1];
+    assert_null(template_place_lock(newest, true));
+    template_sweep(newest);
+    assert_true(is_kept(newest));
+    assert_true(is_kept(&places[0]));
+    assert_true(is_kept(&places[1]));
+    assert_false(is_kept(&places[2]));
+    for (size_t i = 3; i < ARRAY_SIZE(places); i++)
+        assert_true(is_kept(&places[i]));
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+        template_place_clear(&places[i]);
+}
+
+static void test_useless_ones_go(void **state)
+{
+    struct template_place old = make_one(*state, 1), half = make_one(*state, 2), own = make_one(*state, 3);
+    _cleanup_free_ char *description = template_place_file(&old, false, "template.json");
+    _cleanup_free_ char *made = must_printf("%s.new", half.directory);
+    write_file(description, "{\"version\":1,\"inputs\":\"x\\nhost earlier\\n\"}");
+    assert_int_equal(rename(half.directory, made), 0);
+    assert_null(template_place_lock(&own, true));
+    template_sweep(&own);
+    assert_false(is_kept(&old));
+    assert_false(is_kept(&half));
+    assert_int_equal(access(made, F_OK), -1);
+    assert_true(is_kept(&own));
+    template_place_clear(&old);
+    template_place_clear(&half);
+    template_place_clear(&own);
+}
+
 static void test_directories_of_others_are_refused(void **state)
 {
     struct world *world = *state;
@@ -209,6 +270,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_each_input_makes_another, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changed_files_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_makes_while_nobody_starts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_longest_unused_go, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_useless_ones_go, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_directories_of_others_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_which_machines_can_have_one, set_up, tear_down),
     };
