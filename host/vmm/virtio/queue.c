@@ -166,6 +166,9 @@ struct error *virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *cha
         *ret_found = false;
         return NULL;
     }
+    /* An honest driver cannot: it has no descriptors left. So we never have more than `size` under way. */
+    if ((uint16_t)(queue->next_available - queue->next_used) >= queue->size)
+        return error_new(ERROR_INVALID_ARGUMENT, "more chains under way than the %u entries", queue->size);
     uint16_t entry = queue->next_available & (queue->size - 1);
     TRY(read_chain(queue,
         load(queue->available_ring, offsetof(struct vring_avail, ring) + entry * sizeof(__virtio16)), chain));

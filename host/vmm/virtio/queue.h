@@ -44,7 +44,8 @@ struct virtqueue {
 struct error *virtqueue_start(struct virtqueue *queue, const struct guest_memory *memory, bool event_index);
 void virtqueue_stop(struct virtqueue *queue);
 
-/* Takes the next chain; *ret_found is false, and the chain untouched, where the driver has offered none. */
+/* Takes the next chain; *ret_found is false, and the chain untouched, where the driver has offered none.
+   Never more chains than the queue has entries are taken and not given back. */
 struct error *virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain, bool *ret_found);
 /* Puts the last `count` chains that were taken back as if they had not been. */
 void virtqueue_unpop(struct virtqueue *queue, unsigned count);
