@@ -57,7 +57,7 @@ fake() {
 	run compare --rounds 1 --only startup --runtimes "host,$BATS_TEST_TMPDIR/fake"
 	expect_status 0
 	[[ "$(value '.runtimes[] | select(.name == "fake") | .unusable')" == *"was stopped"* ]]
-	[ -z "$(pgrep -f 'sleep 1000')" ]
+	eventually no_process 'sleep 1000'
 }
 
 @test "compare: nothing that can run is an error" {
@@ -78,11 +78,14 @@ fake() {
 	caisson compare --output "$BATS_TEST_TMPDIR/report" --rounds 500 --only startup --runtimes host,runc \
 		2>"$BATS_TEST_TMPDIR/told" >/dev/null &
 	local measuring=$! line
+	# It may go on telling, so somebody listens until its end.
+	exec {told}<"$BATS_TEST_TMPDIR/told"
 	# The first tenth of 500 rounds is done: there are samples.
-	while read -r line && [[ "$line" != *10%* ]]; do :; done <"$BATS_TEST_TMPDIR/told"
+	while read -r line && [[ "$line" != *10%* ]]; do :; done <&"$told"
 	kill -TERM "$measuring" # a shell's background job ignores SIGINT
 	local status=0
 	wait "$measuring" || status=$?
+	exec {told}<&-
 	[ "$status" -eq 130 ]
 	[ "$(value .interrupted)" = true ]
 	[ "$(value '.runtimes[] | select(.name == "host") | .measures."startup.run".samples | length')" -gt 10 ]
@@ -166,7 +169,7 @@ fake() {
 	[[ "$(value "$fake | .stopped")" == "left out from start to exit on: "*"was stopped" ]]
 	[ "$(value "$fake | .measures.\"startup.run\".failures")" = 1 ]
 	[ "$(value '.runtimes[] | select(.name == "host") | .measures."startup.run".samples | length')" = 2 ]
-	[ -z "$(pgrep -f 'sleep 1000')" ]
+	eventually no_process 'sleep 1000'
 }
 
 @test "compare: Ctrl-C before the first container still writes a report and leaves nothing" {
@@ -175,20 +178,22 @@ fake() {
 	caisson compare --output "$BATS_TEST_TMPDIR/report" --only startup --runtimes "$BATS_TEST_TMPDIR/fake" \
 		2>"$BATS_TEST_TMPDIR/told" >/dev/null &
 	local measuring=$! line
-	read -r line <"$BATS_TEST_TMPDIR/told"
+	exec {told}<"$BATS_TEST_TMPDIR/told"
+	read -r line <&"$told"
 	[[ "$line" == *"looking for runtimes"* ]]
 	kill -TERM "$measuring"
 	local status=0
 	wait "$measuring" || status=$?
+	exec {told}<&-
 	[ "$status" -eq 130 ]
 	[ "$(value .interrupted)" = true ]
 	nothing_stays
-	[ -z "$(pgrep -f 'sleep 1000')" ]
+	eventually no_process 'sleep 1000'
 }
 
 # browser ARGUMENTS: Chromium without a screen, a profile or a network of its own.
 browser() {
-	timeout -k 5 60 chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
+	timeout -k 5 180 chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
 		--disable-background-networking --disable-component-update --disable-sync \
 		--user-data-dir="$BATS_TEST_TMPDIR/profile" "$@" 2>/dev/null
 }

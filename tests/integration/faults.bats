@@ -12,10 +12,10 @@ start_sleeper() {
 	wait_for_line "$out" up
 }
 
-# ends_with CODE: the sleeper's front end ends within 5 s with that code and one sentence.
+# ends_with CODE: the sleeper's front end ends with that code and one sentence.
 ends_with() {
 	local code=0
-	timeout 5 tail -s 0.05 --pid="$front" -f /dev/null
+	wait_for_end "$front"
 	wait "$front" || code=$?
 	output=$(cat "$BATS_TEST_TMPDIR/err")
 	[ "$code" -eq "$1" ] || { echo "code $code, not $1: $output"; return 1; }
@@ -24,20 +24,20 @@ ends_with() {
 
 @test "QEMU is killed" {
 	start_sleeper
-	kill -9 $(pgrep -f qemu-system-)
+	kill_all qemu-system-
 	ends_with 137
 }
 
 @test "the shim is killed" {
 	start_sleeper
-	kill -9 $(pgrep -f containerd-shim-)
+	kill_all containerd-shim-
 	ends_with 125
 }
 
 @test "the file server is killed" {
 	mkdir "$BATS_TEST_TMPDIR/v"
 	start_sleeper -v "$BATS_TEST_TMPDIR/v:/v"
-	kill -9 $(pgrep -f virtiofsd)
+	kill_all virtiofsd
 	ends_with 137
 }
 
@@ -46,7 +46,7 @@ ends_with() {
 	caisson exec lost sh -c 'echo up; sleep 1000' >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" 3>&- &
 	front=$!
 	wait_for_line "$BATS_TEST_TMPDIR/out" up
-	kill -9 $(pgrep -f qemu-system-)
+	kill_all qemu-system-
 	ends_with 137
 	run caisson wait lost
 	[ "$output" = 137 ]
@@ -85,7 +85,7 @@ ends_with() {
 		read -rt "0.$tenths" <> <(:) || true
 		kill -INT "$front"
 		code=0
-		timeout 10 tail -s 0.05 --pid="$front" -f /dev/null || { echo "interrupted after 0.$tenths s: it did not end"; return 1; }
+		wait_for_end "$front" || { echo "interrupted after 0.$tenths s: it did not end"; return 1; }
 		wait "$front" || code=$?
 		[ "$code" -eq 130 ] || { echo "interrupted after 0.$tenths s: code $code"; return 1; }
 		nothing_left
@@ -118,7 +118,7 @@ ends_with() {
 
 @test "what a power cut left is swept up" {
 	caisson run -d --name gone busybox sleep 1000 >/dev/null
-	kill -9 $(pgrep -f 'containerd-shim-|qemu-system-')
+	kill_all_and_wait 'containerd-shim-|qemu-system-'
 	run caisson ps -a
 	expect_status 0
 	run caisson rm --all

@@ -29,11 +29,11 @@ processes() {
 }
 
 # Fails, and says what, when a process, mount, socket, fifo or record remains. Processes that are just ending
-# are waited for (event: the pid is gone), at most 5 s each.
+# are waited for (event: the pid is gone).
 nothing_left() {
 	local pid left
 	for pid in $(processes 'containerd-shim-|qemu-system-|virtiofsd|caisson publish'); do
-		timeout 5 tail -s 0.05 --pid="$pid" -f /dev/null || true
+		wait_for_end "$pid" || true
 	done
 	left=$(pgrep -af 'containerd-shim-|qemu-system-|virtiofsd' || true)
 	[ -z "$left" ] || { echo "processes left: $left"; return 1; }
@@ -43,9 +43,15 @@ nothing_left() {
 	[ -z "$left" ] || { echo "sockets or fifos left: $left"; return 1; }
 	left=$(find "$CAISSON_STATE/containers" "$CAISSON_DATA/containers" -mindepth 1 -maxdepth 1 2>/dev/null || true)
 	[ -z "$left" ] || { echo "records left: $left"; return 1; }
-	left=$(find /sys/fs/cgroup -maxdepth 3 -name '*caisson*' ! -path '*/caisson-tests-*' 2>/dev/null || true)
-	[ -z "$left" ] || { echo "cgroups left: $left"; return 1; }
+	eventually no_cgroup_left || { echo "cgroups left: $(remaining_cgroups)"; return 1; }
 }
+
+# Those of other suites, which may run at the same time, are not ours.
+remaining_cgroups() {
+	find /sys/fs/cgroup -maxdepth 3 -name '*caisson*' ! -path '*/caisson-tests-*' ! -path '*/caisson-shim-*' 2>/dev/null || true
+}
+
+no_cgroup_left() { [ -z "$(remaining_cgroups)" ]; }
 
 # shellcheck disable=SC2154 # bats sets output
 # One sentence, from caisson, and nothing else.

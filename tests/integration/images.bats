@@ -103,7 +103,7 @@ temporary_files() {
 	caisson load --name stops "oci:$layout:it"
 	id=$(caisson run -d --name s stops sh -c 'trap "exit 9" USR1; echo ready; while :; do sleep 0.1; done')
 	wait_for_line "$CAISSON_DATA/containers/$id/log" ready
-	caisson stop s
+	caisson stop -t 60 s
 	run caisson wait s
 	[ "$output" = 9 ]
 	caisson rm s
@@ -281,7 +281,7 @@ temporary_files() {
 }
 
 @test "a registry that does not answer is one sentence" {
-	run timeout 60 caisson pull 127.0.0.1:1/tool:latest
+	run timeout 180 caisson pull 127.0.0.1:1/tool:latest
 	[ "$status" -ne 0 ]
 	[ "$status" -ne 124 ]
 	expect_one_sentence
@@ -316,7 +316,7 @@ serve_registry() {
 	END
 	socat TCP4-LISTEN:18095,bind=127.0.0.1,reuseaddr,fork EXEC:"bash $answer" 2>/dev/null 3>&- &
 	registry=$!
-	timeout 10 bash -c 'until : </dev/tcp/127.0.0.1/18095; do :; done' 2>/dev/null
+	patiently bash -c 'until : </dev/tcp/127.0.0.1/18095; do :; done' 2>/dev/null
 }
 
 @test "from a registry, and what it does not have" {

@@ -12,7 +12,7 @@ load helpers
 	wait_for_line "$CAISSON_DATA/containers/$id/log" started
 	run caisson logs web
 	[ "$output" = started ]
-	run caisson stop web
+	run caisson stop -t 60 web
 	expect_status 0
 	run caisson wait web
 	[ "$output" = 7 ]
@@ -28,7 +28,7 @@ load helpers
 
 @test "logs -f follows to the end" {
 	caisson run -d --name talker busybox sh -c 'for i in 1 2 3; do echo line $i; sleep 0.2; done' >/dev/null
-	run timeout 30 caisson logs -f talker
+	run timeout 180 caisson logs -f talker
 	expect_status 0
 	[ "$output" = $'line 1\nline 2\nline 3' ]
 	caisson rm talker

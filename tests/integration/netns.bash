@@ -48,7 +48,7 @@ serve() {
 	mkdir -p "$directory"
 	echo "$2" >"$directory/index.html"
 	ip netns exec "$1" busybox httpd -f -p "${3:-80}" -h "$directory" 3>&- &
-	ip netns exec "$1" timeout 10 bash -c "until : </dev/tcp/127.0.0.1/${3:-80}; do :; done" 2>/dev/null
+	patiently ip netns exec "$1" bash -c "until : </dev/tcp/127.0.0.1/${3:-80}; do :; done" 2>/dev/null
 }
 
 # in_box OPTION... IMAGE COMMAND...: caisson run with the container's namespace.

@@ -35,9 +35,9 @@ teardown() {
 
 @test "packets of the whole MTU pass, larger ones are cut" {
 	plug w0 eth0 1
-	run in_box busybox ping -c 3 -W 5 -s 1372 10.77.1.1
+	run in_box busybox ping -c 3 -W 60 -s 1372 10.77.1.1
 	expect_status 0
-	run in_box busybox ping -c 1 -W 5 -s 4000 10.77.1.1
+	run in_box busybox ping -c 1 -W 60 -s 4000 10.77.1.1
 	expect_status 0
 }
 
@@ -64,7 +64,7 @@ teardown() {
 	ip -n "$box" route add 10.99.0.0/16 via 10.77.3.1 src 10.77.3.2 mtu 1300
 	ip -n "$box" route add default via fd77:2::1 dev eth0
 	run in_box busybox sh -c 'for name in net1 eth0 net0; do cat /sys/class/net/$name/address; done; ip route; ip -6 route
-		for n in 1 2 3; do ping -c 1 -W 5 10.77.$n.1 >/dev/null && ping -c 1 -W 5 fd77:$n::1 >/dev/null && echo "reached $n"; done'
+		for n in 1 2 3; do ping -c 1 -W 60 10.77.$n.1 >/dev/null && ping -c 1 -W 60 fd77:$n::1 >/dev/null && echo "reached $n"; done'
 	expect_status 0
 	[ "${lines[0]}" = "$(hardware_address 1)" ]
 	[ "${lines[1]}" = "$(hardware_address 2)" ]
@@ -88,7 +88,7 @@ teardown() {
 	ip -n "$box" link set eth0 up
 	ip -n "$box" route add 169.254.1.1 dev eth0 scope link
 	ip -n "$box" route add default via 169.254.1.1 dev eth0
-	run in_box busybox sh -c 'ip route; ping -c 1 -W 5 10.5.5.5'
+	run in_box busybox sh -c 'ip route; ping -c 1 -W 60 10.5.5.5'
 	expect_status 0
 	expect_output '169.254.1.1 dev eth0 scope link'
 	expect_output 'default via 169.254.1.1 dev eth0'
@@ -99,7 +99,7 @@ teardown() {
 	ip -n "$world" addr add 10.88.0.1/32 dev w0
 	ip -n "$world" addr add 10.5.5.5/32 dev lo
 	ip -n "$box" route add 10.5.0.0/16 via 10.88.0.1 dev eth0 onlink
-	run in_box busybox ping -c 1 -W 5 10.5.5.5
+	run in_box busybox ping -c 1 -W 60 10.5.5.5
 	expect_status 0
 }
 
@@ -109,7 +109,7 @@ teardown() {
 	ip -n "$box" route del 10.77.1.0/24 dev eth0
 	ip -n "$box" route add 10.77.1.1 dev eth0 scope link src 10.77.1.2
 	ip -n "$box" route add 10.77.1.0/24 via 10.77.1.1 src 10.77.1.2
-	run in_box busybox sh -c 'ip route; ping -c 1 -W 5 10.77.1.1'
+	run in_box busybox sh -c 'ip route; ping -c 1 -W 60 10.77.1.1'
 	expect_status 0
 	expect_output '10.77.1.0/24 via 10.77.1.1 dev eth0'
 	[[ "$output" != *'10.77.1.0/24 dev eth0'* ]]
@@ -123,7 +123,7 @@ teardown() {
 	run in_box busybox ping -c 1 -W 1 10.77.1.1
 	[ "$status" -ne 0 ]
 	ip -n "$box" neigh add 10.77.1.1 lladdr "$(ip -n "$world" -j link show w0 | jq -r '.[0].address')" dev eth0 nud permanent
-	run in_box busybox ping -c 1 -W 5 10.77.1.1
+	run in_box busybox ping -c 1 -W 60 10.77.1.1
 	expect_status 0
 }
 
@@ -148,7 +148,7 @@ teardown() {
 	expect_status 125
 	expect_output /run/netns/nobody
 	# The first one goes on.
-	ip netns exec "$world" busybox ping -c 1 -W 5 10.77.1.2
+	ip netns exec "$world" busybox ping -c 1 -W 60 10.77.1.2
 	caisson rm -f first
 	namespace_is_clean
 }
@@ -157,7 +157,7 @@ teardown() {
 	plug w0 eth0 1
 	tc -n "$box" qdisc add dev eth0 clsact
 	tc -n "$box" filter add dev eth0 egress pref 7 u32 match u32 0 0 flowid 1:1
-	run in_box busybox ping -c 1 -W 5 10.77.1.1
+	run in_box busybox ping -c 1 -W 60 10.77.1.1
 	expect_status 0
 	[ "$(tc -n "$box" filter show dev eth0 egress | grep -c 'pref 7')" -gt 0 ]
 	[ -z "$(tc -n "$box" filter show dev eth0 ingress)" ]
@@ -194,7 +194,7 @@ run_to_the_end() {
 
 @test "interfaces that come between Create and Start" {
 	start_shim sh -c 'cat /sys/class/net/eth0/address /sys/class/net/net1/address /sys/class/net/eth0/mtu; ip route
-		ping -c 1 -W 5 10.77.1.1 && ping -c 1 -W 5 fd77:1::1 && ping -c 1 -W 5 10.77.2.1'
+		ping -c 1 -W 60 10.77.1.1 && ping -c 1 -W 60 fd77:1::1 && ping -c 1 -W 60 10.77.2.1'
 	create
 	plug w0 eth0 1
 	plug w1 net1 2
@@ -225,11 +225,11 @@ run_to_the_end() {
 @test "the shim is killed: what it left in the namespace goes with its container" {
 	plug w0 eth0 1
 	caisson run -d --name victim --network "ns:/run/netns/$box" busybox sleep 1000 >/dev/null
-	kill -9 "$(pgrep -f containerd-shim-)"
+	kill_all containerd-shim-
 	caisson wait victim || true
 	caisson rm -f victim
 	namespace_is_clean
-	run in_box busybox ping -c 1 -W 5 10.77.1.1
+	run in_box busybox ping -c 1 -W 60 10.77.1.1
 	expect_status 0
 }
 
@@ -283,7 +283,7 @@ address_of() {
 	wait_for_line "$CAISSON_DATA/containers/$(caisson ps -q --no-trunc)/log" ready
 	run caisson run --rm --network "ns:/run/netns/$other" busybox sh -c "cat /sys/class/net/eth0/mtu
 		ip route; ip -6 route; wget -q -O - http://$(address_of 4)/; wget -q -O - 'http://[$(address_of 6)]/'
-		ping -c 1 -W 5 10.79.0.1 && ping -c 1 -W 5 fd79::1 && echo gateway"
+		ping -c 1 -W 60 10.79.0.1 && ping -c 1 -W 60 fd79::1 && echo gateway"
 	expect_status 0
 	[ "${lines[0]}" = 1420 ]
 	expect_output 'default via 10.79.0.1 dev eth0'
@@ -300,7 +300,7 @@ address_of() {
 @test "CNI's ptp plugin: only the gateway is on the link" {
 	[ -x /usr/lib/cni/ptp ] || skip "containernetworking-plugins is not installed"
 	cni ADD ptp "$box" >/dev/null
-	run in_box busybox sh -c 'ip route; ip -6 route; ping -c 1 -W 5 10.79.0.1 && ping -c 1 -W 5 fd79::1 && echo gateway'
+	run in_box busybox sh -c 'ip route; ip -6 route; ping -c 1 -W 60 10.79.0.1 && ping -c 1 -W 60 fd79::1 && echo gateway'
 	expect_status 0
 	expect_output '10.79.0.0/16 via 10.79.0.1 dev eth0'
 	[[ "$output" != *'10.79.0.0/16 dev eth0'* ]]
@@ -317,7 +317,7 @@ over() {
 	ip -n "$world" link add eth0 link up1 netns "$box" type "$@" 2>/dev/null || skip "this kernel has no $1"
 	ip -n "$box" addr add 10.80.0.2/24 dev eth0
 	ip -n "$box" link set eth0 up
-	run in_box busybox ping -c 2 -W 5 10.80.0.1
+	run in_box busybox ping -c 2 -W 60 10.80.0.1
 	expect_status 0
 }
 

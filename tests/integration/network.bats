@@ -12,7 +12,7 @@ serve() {
 	echo "hello from the host" >"$BATS_TEST_TMPDIR/www/index.html"
 	busybox httpd -f -p 127.0.0.1:18080 -h "$BATS_TEST_TMPDIR/www" 3>&- &
 	server=$!
-	timeout 10 bash -c 'until : </dev/tcp/127.0.0.1/18080; do :; done' 2>/dev/null
+	patiently bash -c 'until : </dev/tcp/127.0.0.1/18080; do :; done' 2>/dev/null
 }
 
 # The host's socat with its libraries, for a container without any: mounted at /tools.
@@ -54,7 +54,7 @@ gather_tools() {
 		sh -c "exec $socat UDP4-LISTEN:9000,fork PIPE" >/dev/null
 	# A datagram may come before the listener: sent again until it is answered. bash's own read would take one
 	# byte of it and lose the rest.
-	run timeout 30 bash -c 'exec {udp}<>/dev/udp/127.0.0.1/18082
+	run patiently bash -c 'exec {udp}<>/dev/udp/127.0.0.1/18082
 		until echo datagram >&$udp && timeout 1 head -n 1 <&$udp; do :; done' 2>/dev/null
 	expect_status 0
 	expect_output datagram
@@ -80,6 +80,7 @@ answer_names() {
 	chmod +x "$BATS_TEST_TMPDIR/answer"
 	socat UDP4-RECVFROM:53,bind=127.0.0.77,fork EXEC:"$BATS_TEST_TMPDIR/answer" 3>&- &
 	server=$!
+	eventually grep -q ' 4D00007F:0035 ' /proc/net/udp
 	echo "nameserver 127.0.0.77" >"$BATS_TEST_TMPDIR/resolv.conf"
 	mount --bind "$BATS_TEST_TMPDIR/resolv.conf" /etc/resolv.conf
 }

@@ -28,7 +28,8 @@ teardown() {
 stop_shim() {
 	local pid
 	for pid in $(processes 'containerd-shim-.*-id pod'); do
-		kill "$pid" && timeout 10 tail -s 0.05 --pid="$pid" -f /dev/null
+		kill "$pid" 2>/dev/null || true
+		wait_for_end "$pid"
 	done
 	SHIM_SOCKET=
 }
@@ -197,7 +198,7 @@ memory_total() { exec_in "$1" "$2" "sed -n 's/^MemTotal: *//p' /proc/meminfo | c
 	create one && shim start one
 	shim wait one >one.status &
 	local waits=$!
-	kill -9 "$(processes qemu-system-)"
+	kill_all qemu-system-
 	wait "$waits"
 	[ "$(cat one.status)" = 137 ]
 	[ "$(shim wait pod)" = 137 ]
@@ -236,7 +237,14 @@ serve_sorting() {
 	rm -f "$1"
 	socat -t 20 "UNIX-LISTEN:$1,fork,mode=660" EXEC:sort 3>&- &
 	server=$!
-	until [ -S "$1" ]; do :; done
+	# It listens: the socket is there a moment before.
+	eventually socat -u OPEN:/dev/null "UNIX-CONNECT:$1" 2>/dev/null
+}
+
+# It takes its socket with it: a new one of this name has to wait.
+stop_serving() {
+	kill "$server"
+	wait "$server" || true
 }
 
 @test "unix sockets of the host lead to it, also read-only" {
@@ -256,13 +264,13 @@ serve_sorting() {
 	[ "$(exec_in one e4 "yes 0123456789 | head -n 200000 | ${ask}/run/sock | wc -c")" = 2200000 ]
 	[ "$(exec_in one e5 "for i in 1 2 3 4 5 6 7 8; do echo \$i | ${ask}/run/sock & done; wait" | sort | tr -d '\n')" = 12345678 ]
 	# The host's end goes first, and a container that comes again finds the socket again.
-	kill "$server"
+	stop_serving
 	[ -z "$(exec_in one e6 "echo x | ${ask}/run/sock 2>/dev/null || true")" ]
 	end one
 	serve_sorting sock
 	create one && shim start one
 	[ "$(exec_in one e7 "echo again | ${ask}/run/sock")" = again ]
 	end one
-	kill "$server"
+	stop_serving
 	end pod
 }

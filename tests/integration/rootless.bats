@@ -50,7 +50,7 @@ teardown() {
 	[ "$output" = 1000 ]
 	run as_user caisson logs box
 	[ "$output" = started ]
-	run as_user caisson stop box
+	run as_user caisson stop -t 60 box
 	expect_status 0
 	run as_user caisson wait box
 	[ "$output" = 5 ]

@@ -35,7 +35,7 @@ load helpers
 }
 
 @test "without -i standard input is empty" {
-	run timeout 30 caisson run --rm busybox cat </dev/zero
+	run timeout 180 caisson run --rm busybox cat </dev/zero
 	expect_status 0
 	[ -z "$output" ]
 }

@@ -49,12 +49,12 @@ largest_shim() {
 }
 
 @test "a closed input reaches the process" {
-	run timeout 30 caisson run --rm -i busybox sh -c 'cat; echo closed' </dev/null
+	run timeout 180 caisson run --rm -i busybox sh -c 'cat; echo closed' </dev/null
 	[ "$output" = closed ]
 }
 
 @test "a closed output gives the process EPIPE" {
-	run bash -c 'timeout 60 caisson run --rm busybox sh -c "yes; echo yes ended with \$? >&2" 2>'"$BATS_TEST_TMPDIR/err"' | head -n 1; true'
+	run bash -c 'timeout 180 caisson run --rm busybox sh -c "yes; echo yes ended with \$? >&2" 2>'"$BATS_TEST_TMPDIR/err"' | head -n 1; true'
 	[ "$output" = y ]
 	grep -q "yes ended with" "$BATS_TEST_TMPDIR/err"
 }

@@ -160,8 +160,7 @@ same_modes() {
 		send "stty size\r"
 		await "33 101"
 		resize 44 90
-		send "until stty size | grep '44 90'; do :; done\r"
-		await "\n44 90"
+		await_size 44 90
 		send "echo go\"\"ing; sleep 1000\r"
 		await "going\r\n"
 		send "\003"
@@ -179,14 +178,14 @@ same_modes() {
 }
 
 @test "a terminal with a pipe behind it" {
-	run bash -c 'echo "echo from the pipe; exit 4" | timeout 60 caisson run --rm -i busybox sh'
+	run bash -c 'echo "echo from the pipe; exit 4" | timeout 180 caisson run --rm -i busybox sh'
 	expect_status 4
 	[ "$output" = "from the pipe" ]
 	# The process may have a terminal without the caller having one, but nobody can type at it.
-	run timeout 60 caisson run --rm -t busybox sh -c 'tty; exit 6' </dev/null
+	run timeout 180 caisson run --rm -t busybox sh -c 'tty; exit 6' </dev/null
 	expect_status 6
 	expect_output /dev/
-	run timeout 60 caisson run --rm -it busybox sh </dev/null
+	run timeout 180 caisson run --rm -it busybox sh </dev/null
 	expect_status 125
 	expect_one_sentence
 }

@@ -55,6 +55,27 @@ inspect() { crictl inspect "$container" | jq -r "$1"; }
 	crictl rmp "$pod" >/dev/null
 }
 
+# `start` of a shim writes the file.
+@test "the containers of a pod take its shim without starting one each, where containerd knows how" {
+	needs_caisson
+	local bundles=$INSTANCE/state/io.containerd.runtime.v2.task/k8s.io
+	make_pod joined
+	make_container one . sleep 1000
+	make_container two . sleep 1000
+	[ -e "$bundles/$pod/address" ]
+	if containerd_is_at_least 2.3; then
+		[ "$(jq -r .version "$bundles/$container/bootstrap.json")" = 3 ]
+		[ ! -e "$bundles/$container/address" ]
+	else
+		[ -e "$bundles/$container/address" ]
+	fi
+	end_containerd KILL
+	launch_containerd
+	run crictl exec "$container" echo "still there"
+	expect_line "still there"
+	crictl rmp -f "$pod" >/dev/null
+}
+
 @test "exec: sync and streamed, exit codes, at a terminal" {
 	make_pod execs
 	make_container held . sleep 1000
@@ -67,8 +88,7 @@ inspect() { crictl inspect "$container" | jq -r "$1"; }
 	dialogue <<-END
 		spawn crictl exec -it $container sh
 		await \$prompt
-		send "stty size\r"
-		await "33 101"
+		await_size 33 101
 		send "exit 0\r"
 		finish 0
 	END
@@ -88,8 +108,7 @@ inspect() { crictl inspect "$container" | jq -r "$1"; }
 	make_container talker '.stdin = true | .tty = true' sh
 	dialogue <<-END
 		spawn crictl attach -it $container
-		send "\r"
-		await \$prompt
+		await_prompt
 		send "echo for\"\"ty\r"
 		await "forty\r\n"
 		send "exit 0\r"
@@ -100,7 +119,7 @@ inspect() { crictl inspect "$container" | jq -r "$1"; }
 @test "logs: both streams, in CRI's format" {
 	make_pod told
 	make_container teller . sh -c 'echo good; echo bad >&2; exit 4'
-	timeout 20 bash -c 'until crictl inspect "$1" | grep -q CONTAINER_EXITED; do :; done' - "$container"
+	patiently bash -c 'until crictl inspect "$1" | grep -q CONTAINER_EXITED; do :; done' - "$container"
 	[ "$(inspect .status.exitCode)" = 4 ]
 	run crictl logs "$container"
 	expect_output good
@@ -124,7 +143,7 @@ inspect() { crictl inspect "$container" | jq -r "$1"; }
 @test "a container that ended is started anew in the same pod" {
 	make_pod lasting
 	make_container first . sh -c 'exit 1'
-	timeout 20 bash -c 'until crictl inspect "$1" | grep -q CONTAINER_EXITED; do :; done' - "$container"
+	patiently bash -c 'until crictl inspect "$1" | grep -q CONTAINER_EXITED; do :; done' - "$container"
 	crictl rm "$container" >/dev/null
 	[ "$(crictl inspectp "$pod" | jq -r .status.state)" = SANDBOX_READY ]
 	make_container second '.metadata.attempt = 1' sh -c 'echo again; sleep 1000'
@@ -134,7 +153,7 @@ inspect() { crictl inspect "$container" | jq -r "$1"; }
 @test "an init container, then three with limits of their own" {
 	make_pod several
 	make_container init . true
-	timeout 20 bash -c 'until crictl inspect "$1" | grep -q CONTAINER_EXITED; do :; done' - "$container"
+	patiently bash -c 'until crictl inspect "$1" | grep -q CONTAINER_EXITED; do :; done' - "$container"
 	local name
 	for name in a b c; do
 		make_container "$name" '.linux.resources = {memory_limit_in_bytes: 33554432, cpu_quota: 50000, cpu_period: 100000}' \
@@ -171,7 +190,7 @@ inspect() { crictl inspect "$container" | jq -r "$1"; }
 	# As a kubelet updates a ConfigMap: a new directory, and a link that is renamed onto the old one.
 	echo two >"$BATS_TEST_TMPDIR/d/.new"
 	mv "$BATS_TEST_TMPDIR/d/.new" "$BATS_TEST_TMPDIR/d/key"
-	run timeout 20 bash -c 'until crictl exec "$1" cat /d/key | grep two; do :; done' - "$container"
+	run patiently bash -c 'until crictl exec "$1" cat /d/key | grep two; do :; done' - "$container"
 	expect_line two
 }
 
@@ -188,14 +207,14 @@ inspect() { crictl inspect "$container" | jq -r "$1"; }
 	expect_output "default via 10.88.0.1"
 	make_pod other
 	make_container asker . sleep 1000
-	run crictl exec "$container" timeout 20 sh -c "until wget -q -O - http://$address/; do :; done"
+	run crictl exec "$container" timeout 120 sh -c "until wget -q -O - http://$address/; do :; done"
 	expect_line hello
-	run timeout 20 bash -c 'until wget -q -O - "http://$1:18082/" 2>/dev/null; do :; done' - "$(host_address)"
+	run patiently bash -c 'until wget -q -O - "http://$1:18082/" 2>/dev/null; do :; done' - "$(host_address)"
 	expect_line hello
 	crictl port-forward "$served" 18083:80 >"$BATS_TEST_TMPDIR/forward" 2>&1 3>&- &
 	forward=$!
 	wait_for_line "$BATS_TEST_TMPDIR/forward" "Forwarding from"
-	run timeout 20 wget -q -O - http://127.0.0.1:18083/
+	run patiently wget -q -O - http://127.0.0.1:18083/
 	cat "$BATS_TEST_TMPDIR/forward"
 	kill "$forward" || true
 	expect_line hello

@@ -18,7 +18,7 @@ status_of() { ctr tasks ls | awk -v id="$1" '$1 == id { print $3 }'; }
 
 # await_status ID STATUS
 await_status() {
-	timeout 20 bash -c 'until ctr tasks ls | grep -q "^$1 .*$2"; do :; done' - "$1" "$2"
+	patiently bash -c 'until ctr tasks ls | grep -q "^$1 .*$2"; do :; done' - "$1" "$2"
 }
 
 # kill_and_delete ID
@@ -35,7 +35,7 @@ watch_events() {
 	ctr events >"$events" 2>"$events.err" 3>&- &
 	watcher=$!
 	# Subscribed when the event of a harmless change comes through.
-	timeout 20 bash -c 'until grep -q /namespaces/ "$1"; do ctr namespaces label default "watch=$RANDOM"; done' - "$events"
+	patiently bash -c 'until grep -q /namespaces/ "$1"; do ctr namespaces label default "watch=$RANDOM"; done' - "$events"
 }
 
 @test "run: output, exit code, arguments and environment" {
@@ -84,11 +84,9 @@ watch_events() {
 	dialogue <<-END
 		spawn ctr run --rm -t --runtime $TEST_RUNTIME $image terminal sh
 		await \$prompt
-		send "stty size\r"
-		await "33 101"
+		await_size 33 101
 		resize 50 120
-		send "stty size\r"
-		await "50 120"
+		await_size 50 120
 		send "exit 9\r"
 		finish 9
 	END
@@ -115,9 +113,9 @@ watch_events() {
 	dialogue <<-END
 		spawn ctr tasks exec -t --exec-id tty held sh
 		await \$prompt
-		send "tty; stty size\r"
+		send "tty\r"
 		await "/dev/pts/"
-		await "33 101"
+		await_size 33 101
 		send "exit 4\r"
 		finish 4
 	END
@@ -166,12 +164,13 @@ expect_code() {
 
 @test "metrics: memory, processor and processes are counted" {
 	start busy sh -c 'while :; do :; done'
-	ctr tasks metrics --format json busy >"$BATS_TEST_TMPDIR/metrics"
 	case $(stat -f -c %T /sys/fs/cgroup) in
 	cgroup2fs) memory=.memory.usage processor=.cpu.usage_usec processes=.pids.current ;;
 	*) memory=.memory.usage.usage processor=.cpu.usage.total processes=.pids.current ;;
 	esac
-	jq -e "$memory > 100000 and $processor > 0 and $processes >= 1" "$BATS_TEST_TMPDIR/metrics"
+	# It has only just begun.
+	counted() { ctr tasks metrics --format json busy | jq -e "$memory > 100000 and $processor > 0 and $processes >= 1"; }
+	eventually counted
 }
 
 @test "ps: the processes of a container" {

@@ -18,10 +18,10 @@ start() {
 	wait_for_line "$BATS_TEST_TMPDIR/$id" ^up
 }
 
-# is_told ID CODE: the front end ends with the code, soon.
+# is_told ID CODE: the front end ends with the code.
 is_told() {
 	local code=0
-	timeout 10 tail -s 0.05 --pid="$front" -f /dev/null || { echo "nobody told containerd"; return 1; }
+	wait_for_end "$front" || { echo "nobody told containerd"; return 1; }
 	wait "$front" || code=$?
 	[ "$code" -eq "$2" ] || { echo "code $code, not $2: $(cat "$BATS_TEST_TMPDIR/$1")"; return 1; }
 }
@@ -40,7 +40,7 @@ is_told() {
 	run ctr tasks exec --exec-id again lasting echo "and here"
 	expect_output "and here"
 	ctr tasks kill -s TERM lasting
-	timeout 20 bash -c 'until ctr tasks ls | grep -q "^lasting .*STOPPED"; do :; done'
+	patiently bash -c 'until ctr tasks ls | grep -q "^lasting .*STOPPED"; do :; done'
 	ctr tasks delete lasting >/dev/null 2>&1 || true
 	[ -z "$(ctr tasks ls -q)" ]
 }
@@ -50,23 +50,23 @@ is_told() {
 	ctr tasks exec --exec-id pid missed true
 	end_containerd KILL
 	# What a shell does with a signal it has no trap for, through the runtime's own processes.
-	if caisson_is_tested; then kill -9 $(pgrep -f qemu-system-); else kill -TERM $(pgrep -f 'trap .exit 3. TERM'); fi
+	if caisson_is_tested; then kill_all qemu-system-; else kill -TERM $(pgrep -f 'trap .exit 3. TERM'); fi
 	launch_containerd
-	timeout 20 bash -c 'until ctr tasks ls | grep -q "^missed .*STOPPED" || [ -z "$(ctr tasks ls -q)" ]; do :; done'
+	patiently bash -c 'until ctr tasks ls | grep -q "^missed .*STOPPED" || [ -z "$(ctr tasks ls -q)" ]; do :; done'
 }
 
 @test "the shim is killed" {
 	start orphan
-	kill -9 $(pgrep -f 'containerd-shim-.* -id orphan')
-	timeout 20 bash -c 'until [ -z "$(ctr tasks ls -q)" ]; do :; done'
+	kill_all 'containerd-shim-.* -id orphan'
+	patiently bash -c 'until [ -z "$(ctr tasks ls -q)" ]; do :; done'
 	ctr containers rm orphan
-	timeout 10 tail -s 0.05 --pid="$front" -f /dev/null
+	wait_for_end "$front"
 }
 
 @test "QEMU is killed" {
 	needs_caisson
 	start victim
-	kill -9 $(pgrep -f qemu-system-)
+	kill_all qemu-system-
 	is_told victim 137
 	ctr tasks delete victim >/dev/null 2>&1 || true
 	ctr containers rm victim
@@ -75,7 +75,7 @@ is_told() {
 @test "the file server is killed" {
 	needs_caisson
 	start victim
-	kill -9 $(pgrep -f virtiofsd)
+	kill_all virtiofsd
 	is_told victim 137
 }
 
@@ -92,7 +92,7 @@ is_told() {
 	for i in 1 2 3 4 5; do
 		ctr run -d --runtime "$TEST_RUNTIME" "$image" "hasty$i" sleep 1000 >/dev/null 2>&1 3>&- &
 		front=$!
-		timeout 10 bash -c 'until pgrep -f "containerd-shim-.* -id hasty'"$i"'" >/dev/null; do :; done'
+		patiently bash -c 'until pgrep -f "containerd-shim-.* -id hasty'"$i"'" >/dev/null; do :; done'
 		ctr tasks kill -s KILL "hasty$i" >/dev/null 2>&1 || true
 		ctr tasks delete -f "hasty$i" >/dev/null 2>&1 || true
 		wait "$front" || true
@@ -112,7 +112,7 @@ is_told() {
 	exec {held}<>"$BATS_TEST_TMPDIR/fifo"
 	"$CONTAINERD/ctr" run --runtime "$TEST_RUNTIME" "$image" flood sh -c 'cat /dev/zero' >"$BATS_TEST_TMPDIR/fifo" 2>/dev/null 3>&- &
 	front=$!
-	timeout 20 bash -c 'until ctr tasks ls | grep -q "^flood .*RUNNING"; do :; done'
+	patiently bash -c 'until ctr tasks ls | grep -q "^flood .*RUNNING"; do :; done'
 	run ctr tasks exec --exec-id beside flood echo "not stuck"
 	expect_output "not stuck"
 	local shim

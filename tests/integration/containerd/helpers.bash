@@ -55,7 +55,8 @@ teardown() {
 # --- the instance
 
 # The CRI part is named differently in 1.6 and 2.x. Without CAP_SYS_RESOURCE nothing may get a lower oom_score_adj
-# than containerd has, as pods want.
+# than containerd has, as pods want. containerd gives up a shim that does not answer in 5 s while it starts, and calls
+# a task's status unknown after 2 s: too little for a machine with other work.
 write_configuration() {
 	local version=2 plugin=io.containerd.grpc.v1.cri programs='bin_dir = "/usr/lib/cni"' name
 	! containerd_is_at_least 2.0 || version=3 plugin=io.containerd.cri.v1.runtime
@@ -69,6 +70,11 @@ write_configuration() {
 		  address = "$INSTANCE/containerd.sock"
 		[debug]
 		  level = "debug"
+		[timeouts]
+		  "io.containerd.timeout.shim.load" = "60s"
+		  "io.containerd.timeout.shim.cleanup" = "60s"
+		  "io.containerd.timeout.shim.shutdown" = "60s"
+		  "io.containerd.timeout.task.state" = "60s"
 		[plugins."io.containerd.cri.v1.images".pinned_images]
 		  sandbox = "caisson.test/pause:1"
 		[plugins."$plugin"]
@@ -97,7 +103,7 @@ write_deadlines() {
 	mkdir "$INSTANCE/bin"
 	for name in ctr nerdctl crictl; do
 		real=$(command -v "$name") || continue
-		printf '#!/bin/sh\nexec timeout --foreground -s KILL "${DEADLINE:-60}" %s "$@"\n' "$real" >"$INSTANCE/bin/$name"
+		printf '#!/bin/sh\nexec timeout --foreground -s KILL "${DEADLINE:-240}" %s "$@"\n' "$real" >"$INSTANCE/bin/$name"
 		chmod +x "$INSTANCE/bin/$name"
 	done
 }
@@ -141,6 +147,7 @@ start_containerd() {
 		cni_netconfpath = "$INSTANCE/nerdctl-cni"
 	END
 	printf '%s: unix://%s\n' runtime-endpoint "$CONTAINERD_ADDRESS" image-endpoint "$CONTAINERD_ADDRESS" >"$CRI_CONFIG_FILE"
+	echo "timeout: 60" >>"$CRI_CONFIG_FILE"
 	launch_containerd
 	local image namespace
 	for image in "$IMAGES"/*.tar; do
@@ -193,27 +200,45 @@ remove_tasks() {
 }
 
 # Fails, and says what, when anything of a container remains; it goes then, so that only this test fails. What is
-# just ending is waited for.
+# just ending is waited for: containerd cleans up after a shim that died when the shim is gone, with a process of its
+# own, and takes the directories away after that.
 nothing_left() {
-	local pid left
-	for pid in $(remaining_processes); do wait_for_end "$pid" || true; done
-	left=$(for pid in $(remaining_processes); do tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c 1-200; done)
-	# shellcheck disable=SC2046 # pids are words
-	[ -z "$left" ] || { kill -9 $(remaining_processes); echo "processes left: $left"; return 1; }
-	left=$(awk -v state="$INSTANCE/state" '$5 ~ "^(" state "|/run/(netns|kata|caisson))/" { print $5 }' /proc/self/mountinfo)
-	[ -z "$left" ] || { umount --lazy $left; echo "mounts left: $left"; return 1; }
-	left=$(remaining_files)
-	[ -z "$left" ] || { rm -rf $left; echo "files left: $left"; return 1; }
-	left=$(ip -o link show type tun; ip -o link show type veth)
-	[ -z "$left" ] || { echo "interfaces left: $left"; return 1; }
-	left=$(container_cgroups)
-	# shellcheck disable=SC2086
-	[ -z "$left" ] || { find $left -depth -type d -exec rmdir {} + || true; echo "cgroups left: $left"; return 1; }
+	local left pid
+	if ! eventually prints_nothing remaining_processes; then
+		left=$(remaining_processes)
+		for pid in $left; do tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | cut -c 1-200 || true; done
+		kill -9 $left
+		echo "processes left: $left"
+		return 1
+	fi
+	eventually prints_nothing remaining_mounts ||
+		{ left=$(remaining_mounts); umount --lazy $left; echo "mounts left: $left"; return 1; }
+	eventually prints_nothing remaining_files ||
+		{ left=$(remaining_files); rm -rf $left; echo "files left: $left"; return 1; }
+	eventually prints_nothing remaining_interfaces || { remaining_interfaces; return 1; }
+	eventually prints_nothing container_cgroups || {
+		left=$(container_cgroups)
+		find $left -depth -type d -exec rmdir {} + || true
+		echo "cgroups left: $left"
+		return 1
+	}
 }
+
+# prints_nothing COMMAND...
+prints_nothing() { [ -z "$("$@")" ]; }
 
 remaining_processes() {
 	local pid
 	for pid in $(pgrep -f "$container_processes" || true); do is_tool "$pid" || echo "$pid"; done
+}
+
+remaining_mounts() {
+	awk -v state="$INSTANCE/state" '$5 ~ "^(" state "|/run/(netns|kata|caisson))/" { print $5 }' /proc/self/mountinfo
+}
+
+remaining_interfaces() {
+	ip -o link show type tun
+	ip -o link show type veth
 }
 
 # runc's shim leaves its socket where it is killed.

@@ -64,7 +64,7 @@ await_log() {
 
 @test "run -d and logs -f: every line, as it comes, and the end" {
 	run_detached teller -- sh -c 'for i in $(seq 200); do echo line $i; done; echo bad >&2; echo last; cat /dev/zero | head -c 0; sleep 0.1'
-	run timeout 60 nerdctl logs -f teller
+	run timeout 180 nerdctl logs -f teller
 	expect_status 0
 	[ "$(grep -c '^line ' <<<"$output")" -eq 200 ]
 	expect_output bad
@@ -94,14 +94,14 @@ await_log() {
 	dialogue <<-'END'
 		spawn nerdctl exec -it held sh
 		await $prompt
-		send "stty size; hostname\r"
-		await "33 101"
+		await_size 33 101
+		await $prompt
 		send "exit 6\r"
 		await "exit code 6"
 		finish 1
 	END
 	nerdctl exec -d held sh -c 'echo done >/tmp/done'
-	timeout 20 bash -c 'until nerdctl exec held cat /tmp/done; do :; done'
+	patiently bash -c 'until nerdctl exec held cat /tmp/done; do :; done'
 }
 
 @test "leave a container at a terminal running, and come back" {
@@ -116,8 +116,7 @@ await_log() {
 	[ "$(status_of shell)" = running ]
 	dialogue <<-'END'
 		spawn nerdctl attach shell
-		send "\r"
-		await $prompt
+		await_prompt
 		send "echo fif\"\"ty\r"
 		await "fifty\r\n"
 		send "exit 8\r"
@@ -164,9 +163,9 @@ await_log() {
 	nerdctl stop counted >/dev/null
 	[ "$(status_of counted)" = exited ]
 	nerdctl start counted >/dev/null
-	timeout 20 bash -c 'until [ "$(nerdctl exec counted wc -l /count 2>/dev/null)" = "2 /count" ]; do :; done'
+	patiently bash -c 'until [ "$(nerdctl exec counted wc -l /count 2>/dev/null)" = "2 /count" ]; do :; done'
 	nerdctl restart counted >/dev/null
-	timeout 20 bash -c 'until [ "$(nerdctl exec counted wc -l /count 2>/dev/null)" = "3 /count" ]; do :; done'
+	patiently bash -c 'until [ "$(nerdctl exec counted wc -l /count 2>/dev/null)" = "3 /count" ]; do :; done'
 }
 
 @test "commit of a changed container makes an image of it" {
@@ -207,7 +206,7 @@ await_log() {
 @test "network: an address of the bridge, the way to the host, and a published port" {
 	run_detached web -p 127.0.0.1:18080:80 -- sh -c 'echo hello >/tmp/index.html; echo up; exec httpd -f -p 80 -h /tmp'
 	await_log web up
-	run timeout 20 bash -c 'until wget -q -O - http://127.0.0.1:18080/ 2>/dev/null; do :; done'
+	run patiently bash -c 'until wget -q -O - http://127.0.0.1:18080/ 2>/dev/null; do :; done'
 	expect_output hello
 	address=$(nerdctl inspect --format '{{.NetworkSettings.IPAddress}}' web)
 	run nerdctl exec web ip -4 addr show dev eth0
@@ -223,6 +222,7 @@ await_log() {
 	echo "of the host" >"$BATS_TEST_TMPDIR/www/index.html"
 	busybox httpd -f -p "$gateway:18090" -h "$BATS_TEST_TMPDIR/www" 3>&- &
 	server=$!
+	patiently bash -c 'until : <"/dev/tcp/$1/18090"; do :; done' - "$gateway" 2>/dev/null
 	run nerdctl exec web wget -q -O - "http://$gateway:18090/"
 	kill "$server"
 	expect_output "of the host"

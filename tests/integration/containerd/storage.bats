@@ -24,7 +24,7 @@ unpack() {
 
 end() {
 	ctr tasks kill -s KILL "$1"
-	timeout 20 bash -c 'until ctr tasks ls | grep -q "^$1 .*STOPPED"; do :; done' - "$1"
+	patiently bash -c 'until ctr tasks ls | grep -q "^$1 .*STOPPED"; do :; done' - "$1"
 	ctr tasks delete "$1" >/dev/null 2>&1 || true
 }
 
@@ -78,7 +78,7 @@ served() {
 	expect_output "Read-only file system"
 	[ -n "$(served c1)" ]
 	end c1
-	timeout 10 bash -c "$(declare -f served file_server); until [ -z \"\$(served c1)\" ]; do :; done"
+	patiently bash -c "$(declare -f served file_server); until [ -z \"\$(served c1)\" ]; do :; done"
 	pod_run container c2 -- sleep 1000
 	ctr tasks exec --exec-id e3 c2 true
 	end c2
@@ -88,7 +88,7 @@ served() {
 @test "the file server is killed: the container ends with a reason, and nothing is left" {
 	needs_caisson
 	ctr run -d --runtime "$TEST_RUNTIME" "$image" box sleep 1000
-	kill -9 "$(file_server)"
-	timeout 20 bash -c 'until ctr tasks ls | grep -q "^box .*STOPPED"; do :; done'
-	grep -F "file server" "$INSTANCE/log"
+	kill_all virtiofsd
+	patiently bash -c 'until ctr tasks ls | grep -q "^box .*STOPPED"; do :; done'
+	wait_for_line "$INSTANCE/log" "file server"
 }
