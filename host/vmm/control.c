@@ -66,7 +66,7 @@ static struct error *check_answer(const struct control_message *message)
 static const struct format *format_of(unsigned type)
 {
     static const struct format formats[] = {
-        [CONTROL_MACHINE] = {CONTROL_MONITOR, sizeof(struct control_machine), 3, true, check_machine},
+        [CONTROL_MACHINE] = {CONTROL_MONITOR, sizeof(struct control_machine), 2, true, check_machine},
         [CONTROL_DISK] = {CONTROL_MONITOR, sizeof(struct control_disk), 1, false, check_disk},
         [CONTROL_NIC] = {CONTROL_MONITOR, sizeof(struct control_nic), 1, false, check_nic},
         [CONTROL_SHARE] = {CONTROL_MONITOR, sizeof(struct control_share), 1, false, check_share},
@@ -136,7 +136,7 @@ struct error *control_decode(const void *bytes, size_t length, size_t fd_count, 
     size_t text_length = header.length - format->body;
     if (memchr(text, 0, text_length))
         return error_new(ERROR_INVALID_ARGUMENT, "a text with a NUL inside");
-    struct control_message message = {.type = header.type, .sequence = header.sequence, .fds = {-1, -1, -1}};
+    struct control_message message = {.type = header.type, .sequence = header.sequence, .fds = {-1, -1}};
     memcpy(body_of(&message), body, format->body);
     memcpy(message.text, text, text_length);
     if (format->check)
@@ -193,7 +193,7 @@ struct error *control_receive(int socket, enum control_end receiver, struct cont
     int fds[CONTROL_FDS_MAX + 1];
     size_t fd_count = take_fds(&packet, fds);
     if (length == 0 && fd_count == 0) {
-        *ret_message = (struct control_message){.type = CONTROL_CLOSED, .fds = {-1, -1, -1}};
+        *ret_message = (struct control_message){.type = CONTROL_CLOSED, .fds = {-1, -1}};
         return NULL;
     }
     struct error *error =
@@ -256,7 +256,7 @@ struct error *control_answer_error(const struct control_message *answer)
 void control_answer_set(struct control_message *ret_answer, uint32_t sequence, const struct error *error)
 {
     *ret_answer = (struct control_message){
-        .type = CONTROL_ANSWER, .sequence = sequence, .answer = {error_code(error)}, .fds = {-1, -1, -1}};
+        .type = CONTROL_ANSWER, .sequence = sequence, .answer = {error_code(error)}, .fds = {-1, -1}};
     if (error)
         snprintf(ret_answer->text, sizeof(ret_answer->text), "%s", error_message(error));
 }
@@ -265,5 +265,5 @@ void control_message_clear(struct control_message *message)
 {
     for (size_t i = 0; i < message->fd_count; i++)
         close_fd(message->fds[i]);
-    *message = (struct control_message){.fds = {-1, -1, -1}};
+    *message = (struct control_message){.fds = {-1, -1}};
 }

@@ -25,7 +25,7 @@
 #define CONTROL_VERSION 1u
 /* Bounds of what a message can carry; a command line of Linux on x86-64 has at most 2,047 characters. */
 #define CONTROL_TEXT_MAX 2047u
-#define CONTROL_FDS_MAX 3u
+#define CONTROL_FDS_MAX 2u
 #define CONTROL_MESSAGE_MAX (sizeof(struct control_header) + 32u + CONTROL_TEXT_MAX)
 
 #define CONTROL_MEMORY_LEAST (UINT64_C(32) << 20)
@@ -33,8 +33,9 @@
 #define CONTROL_PROCESSORS_MOST 32u
 #define CONTROL_TAG_SIZE 36u /* struct virtio_fs_config.tag */
 
-/* The monitor finds its end at this number. */
+/* What the monitor finds open when it starts: its end of the channel, and /dev/kvm. */
 #define CONTROL_FD 3
+#define CONTROL_KVM_FD 4
 
 struct control_header {
     uint32_t magic;
@@ -49,7 +50,7 @@ enum control_type {
     /* An orderly end of the channel, in place of a message; never on the wire. */
     CONTROL_CLOSED = 0,
     /* Requests. */
-    CONTROL_MACHINE = 1, /* (/dev/kvm, kernel, initrd; the kernel's command line) */
+    CONTROL_MACHINE = 1, /* (kernel, initrd; the kernel's command line) */
     CONTROL_DISK,        /* (the image) */
     CONTROL_NIC,         /* (the tap) */
     CONTROL_SHARE,       /* (a socket connected to the vhost-user file server) */

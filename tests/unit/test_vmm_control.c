@@ -51,8 +51,8 @@ static struct control_message machine_message(void)
     return (struct control_message){.type = CONTROL_MACHINE,
         .sequence = 7,
         .machine = {.memory = UINT64_C(128) << 20, .processors = 2, .flags = CONTROL_SHARED},
-        .fds = {STDIN_FILENO, STDIN_FILENO, STDIN_FILENO},
-        .fd_count = 3,
+        .fds = {STDIN_FILENO, STDIN_FILENO},
+        .fd_count = 2,
         .text = "console=ttyS0"};
 }
 
@@ -70,9 +70,9 @@ static void test_machine_arrives(void **state)
     assert_int_equal(got.machine.processors, 2);
     assert_int_equal(got.machine.flags, CONTROL_SHARED);
     assert_string_equal(got.text, "console=ttyS0");
-    assert_int_equal(got.fd_count, 3);
-    assert_int_equal(fcntl(got.fds[2], F_GETFD), FD_CLOEXEC);
-    assert_int_equal(open_fds(), before + 3);
+    assert_int_equal(got.fd_count, 2);
+    assert_int_equal(fcntl(got.fds[1], F_GETFD), FD_CLOEXEC);
+    assert_int_equal(open_fds(), before + 2);
     control_message_clear(&got);
     assert_int_equal(open_fds(), before);
 }
@@ -82,7 +82,7 @@ static void test_every_request_arrives(void **state)
     struct channel *channel = *state;
     for (unsigned type = CONTROL_MACHINE; type <= CONTROL_COUNT_EXITS; type++) {
         struct control_message sent = {.type = type, .sequence = type};
-        sent.fd_count = type == CONTROL_MACHINE ? 3 : type < CONTROL_START ? 1 : 0;
+        sent.fd_count = type == CONTROL_MACHINE ? 2 : type < CONTROL_START ? 1 : 0;
         if (type == CONTROL_MACHINE)
             sent = machine_message();
         else if (type == CONTROL_SHARE)
@@ -184,26 +184,26 @@ static void test_machines_are_checked(void **state)
     const struct packet good = packet;
     struct control_message message;
     assert_ok(
-        control_decode(&packet, sizeof(packet.header) + packet.header.length, 3, CONTROL_MONITOR, &message));
+        control_decode(&packet, sizeof(packet.header) + packet.header.length, 2, CONTROL_MONITOR, &message));
     assert_string_equal(message.text, "a=b");
-    refuse_packet(&packet, 2);
+    refuse_packet(&packet, 1);
     static const uint64_t sizes[] = {
         0, CONTROL_MEMORY_LEAST - (1 << 20), CONTROL_MEMORY_MOST + (1 << 20), (64 << 20) + 4096, UINT64_MAX};
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
         packet.machine.memory = sizes[i];
-        refuse_packet(&packet, 3);
+        refuse_packet(&packet, 2);
     }
     packet = good;
     packet.machine.processors = 0;
-    refuse_packet(&packet, 3);
+    refuse_packet(&packet, 2);
     packet.machine.processors = CONTROL_PROCESSORS_MOST + 1;
-    refuse_packet(&packet, 3);
+    refuse_packet(&packet, 2);
     packet = good;
     packet.machine.flags = 2;
-    refuse_packet(&packet, 3);
+    refuse_packet(&packet, 2);
     packet = good;
     packet.bytes[sizeof(packet.machine) + 1] = 0;
-    refuse_packet(&packet, 3);
+    refuse_packet(&packet, 2);
 }
 
 static void test_devices_are_checked(void **state)
