@@ -207,6 +207,41 @@ struct error *cgroup_limit(struct cgroup *cgroup, const struct cgroup_limits *li
     return NULL;
 }
 
+struct error *cgroup_step_out(struct cgroup *cgroup)
+{
+    for (size_t i = 0; i < cgroup->count; i++)
+        if (cgroup->places[i].entered)
+            TRY(return_self(&cgroup->places[i]));
+    return NULL;
+}
+
+struct error *cgroup_step_in(struct cgroup *cgroup)
+{
+    for (size_t i = 0; i < cgroup->count; i++) {
+        struct place *place = &cgroup->places[i];
+        TRY(move_self(place->directory, place->unified));
+        place->entered = true;
+    }
+    return NULL;
+}
+
+/* ---- somebody else's ---- */
+
+struct error *cgroup_join(const char *path)
+{
+    _cleanup_cgroup_ struct cgroup *cgroup = NULL;
+    bool found = false;
+    TRY(cgroup_new(path, &cgroup));
+    for (size_t i = 0; i < cgroup->count; i++) {
+        const struct place *place = &cgroup->places[i];
+        if (access(place->directory, F_OK) < 0)
+            continue;
+        found = true;
+        TRY(move_self(place->directory, place->unified));
+    }
+    return found ? NULL : error_new(ERROR_NOT_FOUND, "there is no cgroup %s", path);
+}
+
 /* Where it does not succeed the child stays with the sandbox, which is no reason not to run it. */
 int cgroup_return_child(void *context)
 {

@@ -46,6 +46,9 @@ void cgroup_free(struct cgroup *cgroup);
 struct error *cgroup_enter(struct cgroup *cgroup, const struct cgroup_limits *limits);
 /* Other limits for one that was entered; those that are unset stay as they are. */
 struct error *cgroup_limit(struct cgroup *cgroup, const struct cgroup_limits *limits);
+/* Back to where cgroup_enter found this process, which alone goes there; and in again. */
+struct error *cgroup_step_out(struct cgroup *cgroup);
+struct error *cgroup_step_in(struct cgroup *cgroup);
 /* Back to where cgroup_enter found this process, with whatever else is still there (a logger that finishes
    its last line); then the cgroup is removed. What was there before cgroup_enter stays. */
 struct error *cgroup_leave(struct cgroup *cgroup);
@@ -53,6 +56,10 @@ struct error *cgroup_leave(struct cgroup *cgroup);
 /* A process_prepare: moves the child to where this process was before cgroup_enter. For programs that are not
    the sandbox's, such as hooks: what they leave running outlives it. Async-signal-safe. */
 int cgroup_return_child(void *cgroup);
+
+/* Moves this process into a cgroup that somebody else has made, in every hierarchy that has it. NOT_FOUND
+   where none has. */
+struct error *cgroup_join(const char *path);
 
 /* For what a supervisor left that died: waits (at most CGROUP_REMOVE_MILLISECONDS) for the processes in there
    to end, which the supervisor's death has doomed, moves others to the caller's own cgroup, and removes it.

@@ -166,6 +166,7 @@ static void container_succeeds(struct creation *creation)
 static void succeed(struct creation *creation)
 {
     struct sandbox *sandbox = creation->sandbox;
+    creation_step_out_of_cgroup(creation);
     dequeue(creation);
     if (creation->with_machine) {
         sandbox_set_state(sandbox, SANDBOX_RUNNING);

@@ -118,6 +118,8 @@ void creation_enter_cgroup(struct creation *creation);
 void creation_leave_cgroup(struct creation *creation);
 /* For a later container. */
 void creation_adapt_cgroup(struct creation *creation);
+/* Nothing is left to be started in there. */
+void creation_step_out_of_cgroup(struct creation *creation);
 void creation_make_stand_in(struct creation *creation);
 void creation_remove_stand_in(struct creation *creation);
 void creation_run_host_hooks(struct creation *creation);

@@ -32,9 +32,25 @@ void creation_leave_cgroup(struct creation *creation)
     sandbox_leave_cgroup(creation->sandbox);
 }
 
+static struct error *adapt_cgroup(struct sandbox *sandbox)
+{
+    TRY(sandbox_limit_cgroup(sandbox, cgroup_limit));
+    return sandbox->cgroup && sandbox->options.apart ? cgroup_step_in(sandbox->cgroup) : NULL;
+}
+
 void creation_adapt_cgroup(struct creation *creation)
 {
-    creation_step_done(creation, sandbox_limit_cgroup(creation->sandbox, cgroup_limit));
+    creation_step_done(creation, adapt_cgroup(creation->sandbox));
+}
+
+void creation_step_out_of_cgroup(struct creation *creation)
+{
+    struct sandbox *sandbox = creation->sandbox;
+    if (!sandbox->cgroup || !sandbox->options.apart)
+        return;
+    _cleanup_error_ struct error *error = cgroup_step_out(sandbox->cgroup);
+    if (error)
+        sandbox_remark(sandbox, "leaving the sandbox's cgroup: %s", error_message(error));
 }
 
 /* ---- the stand-in ---- */

@@ -68,6 +68,7 @@ struct sandbox_options {
     /* Caisson's own command line is the front end (namespace "caisson"): a container without a network
        namespace is no mistake, and files of the bundle are copied, since nobody changes them later. */
     bool standalone;
+    bool apart; /* this process is in the sandbox's cgroup only while it starts what belongs there */
     bool debug;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/runtime_options.h"
 
+#include "proto/runc.pb-c.h"
 #include "proto/runtimeoptions.pb-c.h"
 
 #include <string.h>
@@ -23,4 +24,16 @@ struct error *runtime_options_config_path(const Google__Protobuf__Any *any, char
         *ret_config_path = must_copy(options->config_path);
     runtimeoptions__v1__options__free_unpacked(options, NULL);
     return NULL;
+}
+
+char *runtime_options_shim_cgroup(const Google__Protobuf__Any *any)
+{
+    if (!any || !runtime_options_is_type(any, runc__options__descriptor.name))
+        return NULL;
+    Runc__Options *options = runc__options__unpack(NULL, any->value.len, any->value.data);
+    if (!options)
+        return NULL;
+    char *cgroup = *options->shim_cgroup ? must_copy(options->shim_cgroup) : NULL;
+    runc__options__free_unpacked(options, NULL);
+    return cgroup;
 }

@@ -119,6 +119,7 @@ static struct sandbox_options sandbox_options(const struct shim_config *config, 
         .stdio_style = own ? STDIO_LIKE_PIPES : STDIO_KEEP_OPEN,
         .standalone = own,
         .loggers = loggers,
+        .apart = config->apart,
         .debug = config->options->debug};
 }
 

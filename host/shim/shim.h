@@ -46,6 +46,7 @@ struct shim_config {
     const char *ttrpc_address;  /* of containerd's events; NULL or "": none */
     const char *publish_binary; /* for events where there is no such service; NULL or "": none */
     sandbox_choose *choose;
+    bool apart;                   /* the shim stays in a cgroup of its own: sandbox_options.apart */
     enum metrics_version metrics; /* what clients of this host expect */
 };
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/path.h"
+#include "cgroup/cgroup.h"
 #include "hv/probe.h"
 
 #include <fcntl.h>
@@ -89,6 +90,7 @@ static struct error *serve(const struct launch *launch, struct event_base *base)
         .ttrpc_address = event_service(launch),
         .publish_binary = is_own(launch->options) ? launch->options->publish_binary : NULL,
         .choose = hv_choose,
+        .apart = launch->handshake->shim_cgroup != NULL,
         .metrics = is_own(launch->options) ? METRICS_V2 : metrics_version_of("/sys/fs/cgroup")};
     struct shim *shim = NULL;
     TRY(shim_new(base, &config, launch->listener, &shim));
@@ -121,13 +123,14 @@ static int run(const struct launch *launch)
 
 /* ---- in the process that was started ---- */
 
-static struct error *tell_address(const struct places *places)
+/* The file is what containerd up to 1.7 finds the shim by when it starts again. */
+static struct error *tell_address(const struct launch *launch)
 {
-    _cleanup_free_ char *address = must_printf("unix://%s", places->socket);
+    _cleanup_free_ char *address = must_printf("unix://%s", launch->places->socket);
+    size_t length = 0;
+    _cleanup_free_ uint8_t *reply = handshake_reply(launch->handshake, address, &length);
     TRY(file_replace(AT_FDCWD, "address", address, strlen(address), 0600));
-    if (printf("%s", address) < 0 || fflush(stdout) != 0)
-        return error_errno(errno, "printing the address");
-    return NULL;
+    return error_wrap(fd_write_all(STDOUT_FILENO, reply, length), "printing the address");
 }
 
 /* What a shim that died left is removed; the lock says that it is dead. */
@@ -160,6 +163,8 @@ static struct error *fork_away(const struct places *places, int listener, pid_t 
 static struct error *launch_shim(struct launch *launch, int turn)
 {
     pid_t pid = 0;
+    if (launch->handshake->shim_cgroup)
+        TRY(error_wrap(cgroup_join(launch->handshake->shim_cgroup), "the option ShimCgroup"));
     TRY(make_sandbox(launch->places, &launch->lock, &launch->listener));
     TRY(fork_away(launch->places, launch->listener, &pid));
     if (pid == 0) {
@@ -167,7 +172,7 @@ static struct error *launch_shim(struct launch *launch, int turn)
         _exit(run(launch));
     }
     close_fd(launch->lock);
-    return tell_address(launch->places);
+    return tell_address(launch);
 }
 
 /* One start at a time, so that whoever finds a sandbox's lock taken finds its socket as well. */
@@ -192,7 +197,7 @@ static struct error *start_or_join(struct launch *launch)
     if (error_code(error) != ERROR_ALREADY_EXISTS || !instance_answers(launch->places))
         return error;
     error_free(error);
-    return tell_address(launch->places);
+    return tell_address(launch);
 }
 
 static struct error *start_in(const struct shim_options *options, const struct places *places)

@@ -212,13 +212,19 @@ static void test_interrupted_hook(void **state)
     assert_true(world_has(world, "stopped"));
 }
 
-/* Whether this process, which is the shim, is in the cgroup. */
-static bool is_inside(const char *path)
+static bool process_is_inside(pid_t pid, const char *path)
 {
     _cleanup_free_ char *text = NULL;
     _cleanup_free_ char *line = must_printf(":%s\n", path);
-    assert_ok(file_read(AT_FDCWD, "/proc/self/cgroup", 65536, &text, NULL));
+    _cleanup_free_ char *file = must_printf("/proc/%d/cgroup", pid);
+    assert_ok(file_read(AT_FDCWD, file, 65536, &text, NULL));
     return strstr(text, line);
+}
+
+/* Whether this process, which is the shim, is in the cgroup. */
+static bool is_inside(const char *path)
+{
+    return process_is_inside(getpid(), path);
 }
 
 static void require_cgroups(void)
@@ -314,6 +320,36 @@ static void test_update_of_the_cgroup(void **state)
     assert_ok(cgroup_remove(path));
 }
 
+static struct error *create_second(struct world *world)
+{
+    Task__CreateTaskRequest request = *world_create_request(world);
+    request.id = "c2";
+    return world_call(world, "Create", &request.base, NULL);
+}
+
+/* With ShimCgroup: what the shim starts is inside, it itself only while it does. */
+static void test_shim_apart_from_its_cgroup(void **state)
+{
+    struct world *world = *state;
+    _cleanup_free_ char *path = must_printf("/caisson-shim-%d", getpid());
+    require_cgroups();
+    _cleanup_free_ char *members = must_printf(NAMESPACES ",\"cgroupsPath\":\"%s\"", path);
+    configure(world, "", members);
+    world->shim->sandbox->options.apart = true;
+    world_up(world);
+    assert_false(is_inside(path));
+    assert_true(process_is_inside(task_pid(world), path));
+    fake->fail = "CreateContainer";
+    assert_fails(create_second(world), ERROR_INTERNAL, "CreateContainer");
+    assert_false(is_inside(path));
+    fake->fail = NULL;
+    end_guest_process(world);
+    assert_ok(world_delete(world, "c1", ""));
+    assert_ok(world_shutdown(world, false));
+    assert_ok(cgroup_remove(path));
+    assert_fails(cgroup_join(path), ERROR_NOT_FOUND, "there is no cgroup");
+}
+
 static void test_bad_cgroup(void **state)
 {
     struct world *world = *state;
@@ -338,6 +374,7 @@ int main(void)
         WORLD_TEST(test_interrupted_hook),
         WORLD_TEST(test_cgroup),
         WORLD_TEST(test_update_of_the_cgroup),
+        WORLD_TEST(test_shim_apart_from_its_cgroup),
         WORLD_TEST(test_bad_cgroup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "proto/bootstrap.pb-c.h"
+#include "proto/runc.pb-c.h"
 #include "shim/handshake.h"
 #include "shim/instance.h"
 #include "shim/options.h"
@@ -114,6 +115,62 @@ static void test_other_input(void **state)
     assert_null(handshake_parse(NULL, 0, &named).ttrpc_address);
 }
 
+/* runc's options, with ShimCgroup; the bytes are the caller's. */
+static Google__Protobuf__Any runc_options(uint8_t **ret_bytes)
+{
+    Runc__Options options = RUNC__OPTIONS__INIT;
+    options.shim_cgroup = "/containerd/shim";
+    Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
+    any.type_url = "containerd.runc.v1.Options";
+    any.value.data = *ret_bytes = ttrpc_pack(&options.base, &any.value.len);
+    return any;
+}
+
+static void test_shim_cgroup(void **state)
+{
+    _cleanup_free_ uint8_t *options = NULL;
+    Google__Protobuf__Any any = runc_options(&options);
+    size_t length = 0;
+    _cleanup_free_ uint8_t *legacy = ttrpc_pack(&any.base, &length);
+    struct handshake handshake = handshake_parse(legacy, length, &named);
+    assert_string_equal(handshake.shim_cgroup, "/containerd/shim");
+    assert_false(handshake.reads_result);
+    handshake_clear(&handshake);
+
+    Bootstrap__Extension extension = BOOTSTRAP__EXTENSION__INIT;
+    Bootstrap__Extension empty = BOOTSTRAP__EXTENSION__INIT;
+    Bootstrap__Extension *extensions[] = {&empty, &extension};
+    Bootstrap__BootstrapParams params = BOOTSTRAP__BOOTSTRAP_PARAMS__INIT;
+    extension.value = &any;
+    params.instance_id = "box";
+    params.namespace_ = "ns";
+    params.extensions = extensions;
+    params.n_extensions = ARRAY_SIZE(extensions);
+    _cleanup_free_ uint8_t *bytes = ttrpc_pack(&params.base, &length);
+    handshake = handshake_parse(bytes, length, &named);
+    assert_string_equal(handshake.shim_cgroup, "/containerd/shim");
+    assert_true(handshake.reads_result);
+    handshake_clear(&handshake);
+}
+
+/* Version 3 is for who can read it; to the others it would be an error, or a part of the path. */
+static void test_reply(void **state)
+{
+    struct handshake old = {0};
+    struct handshake new = {.reads_result = true};
+    size_t length = 0;
+    _cleanup_free_ uint8_t *bare = handshake_reply(&old, "unix:///run/s", &length);
+    assert_int_equal(length, strlen("unix:///run/s"));
+    assert_memory_equal(bare, "unix:///run/s", length);
+    _cleanup_free_ uint8_t *bytes = handshake_reply(&new, "unix:///run/s", &length);
+    Bootstrap__BootstrapResult *result = bootstrap__bootstrap_result__unpack(NULL, length, bytes);
+    assert_non_null(result);
+    assert_int_equal(result->version, 3);
+    assert_string_equal(result->address, "unix:///run/s");
+    assert_string_equal(result->protocol, "ttrpc");
+    bootstrap__bootstrap_result__free_unpacked(result, NULL);
+}
+
 static void test_reading_does_not_wait_for_terminals(void **state)
 {
     int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
@@ -221,6 +278,8 @@ int main(void)
         cmocka_unit_test(test_refused_lines),
         cmocka_unit_test(test_bootstrap_params),
         cmocka_unit_test(test_other_input),
+        cmocka_unit_test(test_shim_cgroup),
+        cmocka_unit_test(test_reply),
         cmocka_unit_test(test_reading_does_not_wait_for_terminals),
         cmocka_unit_test_setup_teardown(test_places_differ, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sandbox_of_a_pod, set_up, tear_down),

@@ -9,6 +9,7 @@
 #include "base/strv.h"
 #include "proto/bootstrap.pb-c.h"
 #include "proto/containerd.pb-c.h"
+#include "proto/runc.pb-c.h"
 #include "proto/task.pb-c.h"
 #include "sandbox/host_hooks.h"
 #include "ttrpc/ttrpc.h"
@@ -125,15 +126,22 @@ static void run_action(struct fixture *fixture, const char *bundle, const char *
     assert_string_equal(fixture->result.errors, "");
 }
 
+/* What the file of the bundle says. */
+static char *address_of(const struct fixture *fixture, const char *bundle)
+{
+    _cleanup_free_ char *name = must_printf("%s/%s/address", fixture->directory, bundle);
+    char *address = NULL;
+    assert_ok(file_read(AT_FDCWD, name, 4096, &address, NULL));
+    assert_int_equal(strncmp(address, "unix:///", 8), 0);
+    return address;
+}
+
 /* Returns the socket's path. */
 static char *start(struct fixture *fixture, const char *bundle)
 {
-    _cleanup_free_ char *name = must_printf("%s/%s/address", fixture->directory, bundle);
-    _cleanup_free_ char *address = NULL;
     run_action(fixture, bundle, "start");
-    assert_ok(file_read(AT_FDCWD, name, 4096, &address, NULL));
+    _cleanup_free_ char *address = address_of(fixture, bundle);
     assert_string_equal(fixture->result.output, address);
-    assert_int_equal(strncmp(address, "unix:///", 8), 0);
     return must_copy(address + strlen("unix://"));
 }
 
@@ -259,9 +267,33 @@ static void test_bootstrap(void **state)
     params.namespace_ = "ns";
     params.containerd_version = "2.3.0";
     fixture->input = (char *)ttrpc_pack(&params.base, &fixture->input_length);
-    _cleanup_free_ char *socket = start(fixture, "box");
-    meet(socket, &daemon);
+    run_action(fixture, "box", "start");
+    _cleanup_free_ char *address = address_of(fixture, "box");
+    Bootstrap__BootstrapResult *result = bootstrap__bootstrap_result__unpack(
+        NULL, fixture->result.output_length, (uint8_t *)fixture->result.output);
+    assert_non_null(result);
+    assert_int_equal(result->version, 3);
+    assert_string_equal(result->address, address);
+    bootstrap__bootstrap_result__free_unpacked(result, NULL);
+    meet(address + strlen("unix://"), &daemon);
     end(&daemon);
+}
+
+static void test_shim_cgroup_that_is_not_there(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const words[] = {"-namespace", "ns", "-id", "box", "start", NULL};
+    Runc__Options options = RUNC__OPTIONS__INIT;
+    options.shim_cgroup = "/not/there";
+    Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
+    any.type_url = "containerd.runc.v1.Options";
+    _cleanup_free_ uint8_t *bytes = ttrpc_pack(&options.base, &any.value.len);
+    any.value.data = bytes;
+    fixture->input = (char *)ttrpc_pack(&any.base, &fixture->input_length);
+    run(fixture, "box", words);
+    assert_int_not_equal(fixture->result.status, 0);
+    assert_non_null(strstr(fixture->result.errors, "ShimCgroup"));
+    assert_string_equal(fixture->result.output, "");
 }
 
 /* ---- questions ---- */
@@ -363,6 +395,7 @@ int main(void)
         PROGRAM_TEST(test_start_after_a_crash),
         PROGRAM_TEST(test_log_fifo),
         PROGRAM_TEST(test_bootstrap),
+        PROGRAM_TEST(test_shim_cgroup_that_is_not_there),
         PROGRAM_TEST(test_version),
         PROGRAM_TEST(test_info),
         PROGRAM_TEST(test_delete_ends_a_shim),
