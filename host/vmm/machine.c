@@ -15,6 +15,9 @@
 #define KEYBOARD_PORT 0x64
 #define KEYBOARD_RESET 0xfe
 
+/* Threads that wait for disks. */
+#define WORKERS 2
+
 struct slot {
     struct virtio_device *device;
     struct virtio_mmio *mmio;
@@ -29,7 +32,9 @@ struct machine {
     struct virtio_bus *bus;
     struct slot slots[MACHINE_DEVICES_MAX];
     unsigned slot_count;
-    struct error *(*confine)(void);
+    struct worker_pool *workers; /* from the first disk on */
+    struct error *(*confine_processor)(void);
+    void (*confine_worker)(void);
 
     pthread_mutex_t ports; /* the serial port's lock */
     struct serial *serial;
@@ -98,7 +103,7 @@ static void on_device(void *context, uint64_t address, void *data, unsigned size
 static struct error *on_confine(void *context)
 {
     const struct machine *machine = context;
-    return machine->confine ? machine->confine() : NULL;
+    return machine->confine_processor ? machine->confine_processor() : NULL;
 }
 
 static const struct vcpu_owner vcpu_owner = {on_port, on_device, on_confine, on_ended};
@@ -164,6 +169,8 @@ struct error *machine_new(struct event_base *base, int kvm, const struct machine
     machine->context = context;
     machine->serial_interrupt = machine->end_fd = -1;
     machine->vcpu_count = config->processors;
+    machine->confine_processor = config->confine_processor;
+    machine->confine_worker = config->confine_worker;
     pthread_mutex_init(&machine->ports, NULL);
     pthread_mutex_init(&machine->end_lock, NULL);
     TRY(kvm_new(TAKE_FD(system), &machine->kvm));
@@ -182,6 +189,14 @@ struct virtio_bus *machine_bus(const struct machine *machine)
 struct guest_memory *machine_memory(const struct machine *machine)
 {
     return machine->memory;
+}
+
+struct error *machine_workers(struct machine *machine, struct worker_pool **ret_workers)
+{
+    if (!machine->workers)
+        TRY(worker_pool_new(machine->bus, WORKERS, machine->confine_worker, &machine->workers));
+    *ret_workers = machine->workers;
+    return NULL;
 }
 
 static struct error *bind_slot(const struct machine *machine, unsigned index)
@@ -243,7 +258,6 @@ struct error *machine_start(struct machine *machine, const struct machine_start 
         .processors = machine->vcpu_count,
     };
     struct boot_entry entry;
-    machine->confine = start->confine;
     machine->serial = serial_new(start->console, machine->serial_interrupt);
     TRY(boot_load(machine->memory, &request, &entry));
     return make_processors(machine, &entry);
@@ -259,7 +273,8 @@ void machine_resume(struct machine *machine)
         vcpu_resume(machine->vcpus[i]);
 }
 
-/* Processors first: what they began at a device is finished, and then the devices rest. */
+/* Processors first: what they began at a device is finished, then what disks have under way, and then all
+   rest. */
 void machine_pause(struct machine *machine)
 {
     if (!machine->running)
@@ -269,6 +284,8 @@ void machine_pause(struct machine *machine)
         vcpu_pause(machine->vcpus[i]);
     for (unsigned i = 0; i < machine->vcpu_count; i++)
         vcpu_wait_paused(machine->vcpus[i]);
+    if (machine->workers)
+        worker_settle(machine->workers);
     virtio_bus_pause(machine->bus);
 }
 
@@ -291,6 +308,7 @@ void machine_free(struct machine *machine)
         virtio_device_free(machine->slots[i].device);
         close_fd(machine->slots[i].interrupt);
     }
+    worker_pool_free(machine->workers);
     virtio_bus_free(machine->bus);
     if (machine->end_event)
         event_free(machine->end_event);

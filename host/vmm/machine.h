@@ -16,6 +16,7 @@
 
 #include "vmm/vcpu.h"
 #include "vmm/virtio/device.h"
+#include "vmm/virtio/worker.h"
 
 #define MACHINE_DEVICES_MAX 19u /* lines 5 to 23 */
 
@@ -23,6 +24,10 @@ struct machine_config {
     uint64_t memory; /* bytes, whole pages */
     bool shared;     /* other processes will take part in devices, so the memory is a file */
     unsigned processors;
+    /* Both may be NULL. The first runs in each processor's thread before it first enters the guest, the
+       second in each worker before its first job. */
+    struct error *(*confine_processor)(void);
+    void (*confine_worker)(void);
 };
 
 struct machine_events {
@@ -41,6 +46,8 @@ struct error *machine_new(struct event_base *base, int kvm, const struct machine
 /* For making devices; borrowed. */
 struct virtio_bus *machine_bus(const struct machine *machine);
 struct guest_memory *machine_memory(const struct machine *machine);
+/* For devices that wait for disks; borrowed. Before machine_start. */
+struct error *machine_workers(struct machine *machine, struct worker_pool **ret_workers);
 /* Takes the device, also on failure. RESOURCE_EXHAUSTED beyond MACHINE_DEVICES_MAX. */
 struct error *machine_add_device(struct machine *machine, struct virtio_device *device);
 
@@ -48,8 +55,6 @@ struct machine_start {
     int kernel, initrd; /* -1: no initrd */
     const char *command_line;
     int console; /* takes what the guest sends to its serial port; -1: nobody. Borrowed, used until the end */
-    /* Runs in each processor's thread before it first enters the guest. */
-    struct error *(*confine)(void);
 };
 
 /* Loads the kernel, tells it of the devices, and prepares the processors, which do not run before

@@ -3,6 +3,7 @@
 
 #include <linux/kvm.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 /* Intel SDM volume 4, table 2-2. */
@@ -33,22 +34,25 @@
 
 static struct error *set_msrs(int vcpu)
 {
-    struct {
-        struct kvm_msrs header;
-        struct kvm_msr_entry entries[2];
-    } msrs = {
-        .header.nmsrs = 2,
-        .entries = {{.index = MSR_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRINGS},
-            {.index = MSR_MTRR_DEFAULT_TYPE, .data = MTRR_ENABLE_WRITE_BACK}},
+    static const struct kvm_msr_entry entries[] = {
+        {.index = MSR_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRINGS},
+        {.index = MSR_MTRR_DEFAULT_TYPE, .data = MTRR_ENABLE_WRITE_BACK},
     };
-    if (ioctl(vcpu, KVM_SET_MSRS, &msrs) != (int)msrs.header.nmsrs)
+    _cleanup_free_ struct kvm_msrs *msrs = must_alloc(sizeof(*msrs) + sizeof(entries));
+    msrs->nmsrs = ARRAY_SIZE(entries);
+    memcpy(msrs->entries, entries, sizeof(entries));
+    int set = ioctl(vcpu, KVM_SET_MSRS, msrs);
+    if (set < 0)
         return error_errno(errno, "setting a processor's model-specific registers");
+    if (set < (int)msrs->nmsrs)
+        return error_new(
+            ERROR_UNIMPLEMENTED, "KVM does not know the model-specific register 0x%x", entries[set].index);
     return NULL;
 }
 
 static void set_apic_register(struct kvm_lapic_state *apic, size_t offset, uint32_t value)
 {
-    __builtin_memcpy(apic->regs + offset, &value, sizeof(value));
+    memcpy(apic->regs + offset, &value, sizeof(value));
 }
 
 static struct error *set_local_apic(int vcpu)

@@ -42,10 +42,10 @@ struct vcpu {
 const char *vcpu_exit_name(enum vcpu_exit kind)
 {
     static const char *const names[] = {
-        [VCPU_EXIT_PORT_IN] = "port in",
-        [VCPU_EXIT_PORT_OUT] = "port out",
-        [VCPU_EXIT_DEVICE_READ] = "device read",
-        [VCPU_EXIT_DEVICE_WRITE] = "device write",
+        [VCPU_EXIT_PORT_IN] = "port-in",
+        [VCPU_EXIT_PORT_OUT] = "port-out",
+        [VCPU_EXIT_DEVICE_READ] = "device-read",
+        [VCPU_EXIT_DEVICE_WRITE] = "device-write",
         [VCPU_EXIT_INTERRUPTED] = "interrupted",
         [VCPU_EXIT_OTHER] = "other",
     };

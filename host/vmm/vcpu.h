@@ -22,7 +22,7 @@ enum vcpu_exit {
     VCPU_EXIT_KINDS,
 };
 
-/* "port in" and so on. */
+/* "port-in" and so on. */
 const char *vcpu_exit_name(enum vcpu_exit kind);
 
 /* How a machine ends by its own doing. */

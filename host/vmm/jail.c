@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/jail.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/futex.h>
+#include <linux/kvm.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+/* --- namespaces, root, capabilities --- */
+
+/*
+ * A mount on the root itself cannot be seen by its path, but entered by its descriptor; then it becomes the
+ * root, and what was there before is let go.
+ */
+static struct error *empty_root(void)
+{
+    _cleanup_fd_ int context = fsopen("tmpfs", FSOPEN_CLOEXEC);
+    if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "size", "4096", 0) < 0 ||
+        fsconfig(context, FSCONFIG_SET_STRING, "mode", "0555", 0) < 0 ||
+        fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return error_errno(errno, "making an empty root");
+    _cleanup_fd_ int root = fsmount(context, FSMOUNT_CLOEXEC,
+        MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    if (root < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        move_mount(root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(root) < 0 ||
+        syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return error_errno(errno, "entering an empty root");
+    return NULL;
+}
+
+/* Whether the kernel just does not let this user have namespaces. */
+static bool is_refusal(int errnum)
+{
+    return errnum == EPERM || errnum == ENOSPC || errnum == EUSERS || errnum == ENOSYS || errnum == EINVAL;
+}
+
+/* Everything that the user namespace owns is without privilege outside of it, for root as well. */
+static struct error *leave_the_host(bool *ret_alone)
+{
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) <
+        0) {
+        if (!is_refusal(errno))
+            return error_errno(errno, "entering namespaces");
+        *ret_alone = false;
+        return NULL;
+    }
+    TRY(empty_root());
+    *ret_alone = true;
+    return NULL;
+}
+
+static struct error *drop_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    const struct __user_cap_data_struct none[2] = {0};
+    for (unsigned long capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++) {
+        if (prctl(PR_CAPBSET_DROP, capability) < 0 && errno != EPERM)
+            return error_errno(errno, "dropping capabilities");
+    }
+    if (syscall(SYS_capset, &header, none) < 0)
+        return error_errno(errno, "dropping capabilities");
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return error_errno(errno, "giving up new privileges");
+    return NULL;
+}
+
+/* A dump would hold the guest's memory; and nobody of the same user may look into this process. */
+static struct error *hide_memory(void)
+{
+    const struct rlimit none = {0, 0};
+    if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
+        return error_errno(errno, "protecting the guest's memory");
+    return NULL;
+}
+
+struct error *jail_enter(int first_fd, bool *ret_alone)
+{
+    if (close_range((unsigned)first_fd, ~0u, 0) < 0)
+        return error_errno(errno, "closing descriptors");
+    bool alone;
+    TRY(leave_the_host(&alone));
+    TRY(drop_capabilities());
+    TRY(hide_memory());
+    *ret_alone = alone;
+    return NULL;
+}
+
+/* --- system calls --- */
+
+struct allowed {
+    int call;
+    unsigned threads; /* enum jail_thread */
+    /* Where mask is not 0: only with (argument & mask) == value. */
+    unsigned argument;
+    uint64_t mask, value;
+};
+
+#define ALL (JAIL_MAIN | JAIL_VCPU | JAIL_WORKER)
+#define WHOLE UINT64_MAX
+
+static const struct allowed allowed[] = {
+    /* To run the guest, and nothing else of KVM: no memory, no interrupts, no other processor. */
+    {SCMP_SYS(ioctl), JAIL_VCPU, 1, WHOLE, KVM_RUN},
+    /* Eventfds: notifications of queues, interrupts, the machine's end. The serial port's output, taps, the
+       link. */
+    {SCMP_SYS(read), JAIL_MAIN | JAIL_VCPU},
+    {SCMP_SYS(write), ALL},
+    {SCMP_SYS(readv), JAIL_MAIN},
+    {SCMP_SYS(writev), JAIL_MAIN},
+    /* The control channel; the link and vhost-user are sockets as well. */
+    {SCMP_SYS(recvmsg), JAIL_MAIN | JAIL_VCPU},
+    {SCMP_SYS(sendmsg), JAIL_MAIN | JAIL_VCPU},
+    {SCMP_SYS(recvfrom), JAIL_MAIN},
+    {SCMP_SYS(sendto), JAIL_MAIN},
+    {SCMP_SYS(shutdown), JAIL_MAIN},
+    /* Descriptors that are handed over and done with. */
+    {SCMP_SYS(close), JAIL_MAIN},
+    /* The event loop. */
+    {SCMP_SYS(epoll_wait), JAIL_MAIN},
+    {SCMP_SYS(epoll_ctl), JAIL_MAIN},
+    /* Disks. */
+    {SCMP_SYS(preadv), JAIL_MAIN | JAIL_WORKER},
+    {SCMP_SYS(preadv2), JAIL_MAIN | JAIL_WORKER}, /* what the page cache has */
+    {SCMP_SYS(pwritev), JAIL_MAIN | JAIL_WORKER},
+    {SCMP_SYS(pwritev2), JAIL_MAIN | JAIL_WORKER},
+    {SCMP_SYS(fdatasync), JAIL_WORKER},
+    {SCMP_SYS(fallocate), JAIL_MAIN | JAIL_WORKER}, /* discards; and memory in a file that is given back */
+    /* Memory that the guest gives back. */
+    {SCMP_SYS(madvise), ALL},
+    /* The guest's random numbers. */
+    {SCMP_SYS(getrandom), JAIL_MAIN},
+    /* Locks. */
+    {SCMP_SYS(futex), ALL},
+    /* malloc; never code. */
+    {SCMP_SYS(mmap), ALL, 2, PROT_EXEC, 0},
+    {SCMP_SYS(mprotect), ALL, 2, PROT_EXEC, 0},
+    {SCMP_SYS(mremap), ALL},
+    {SCMP_SYS(munmap), ALL},
+    {SCMP_SYS(brk), ALL},
+    /* Time, where the kernel's page for it does not do. */
+    {SCMP_SYS(clock_gettime), ALL},
+    {SCMP_SYS(gettimeofday), ALL},
+    /* Kicks of processors, and abort: to threads of this process only (set in allow_kicks). The handler
+       returns. */
+    {SCMP_SYS(gettid), ALL},
+    {SCMP_SYS(getpid), ALL},
+    {SCMP_SYS(rt_sigprocmask), ALL},
+    {SCMP_SYS(rt_sigreturn), ALL},
+    {SCMP_SYS(rt_sigaction), ALL},
+    {SCMP_SYS(restart_syscall), ALL},
+    /* The end. */
+    {SCMP_SYS(exit), ALL},
+    {SCMP_SYS(exit_group), ALL},
+};
+
+static int allow(scmp_filter_ctx filter, const struct allowed *rule)
+{
+    if (rule->mask == 0)
+        return seccomp_rule_add_exact(filter, SCMP_ACT_ALLOW, rule->call, 0);
+    return seccomp_rule_add_exact(filter, SCMP_ACT_ALLOW, rule->call, 1,
+        SCMP_CMP(rule->argument, SCMP_CMP_MASKED_EQ, rule->mask, rule->value));
+}
+
+static int fill(scmp_filter_ctx filter, enum jail_thread thread)
+{
+    const struct allowed kick = {SCMP_SYS(tgkill), ALL, 0, WHOLE, (uint64_t)getpid()};
+    int failure = allow(filter, &kick);
+    for (size_t i = 0; !failure && i < ARRAY_SIZE(allowed); i++) {
+        if (allowed[i].threads & thread)
+            failure = allow(filter, &allowed[i]);
+    }
+    return failure;
+}
+
+struct error *jail_confine(enum jail_thread thread)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+    if (!filter)
+        return error_new(ERROR_INTERNAL, "making an allow-list of system calls");
+    int failure = fill(filter, thread);
+    if (!failure)
+        failure = seccomp_load(filter);
+    seccomp_release(filter);
+    return failure ? error_errno(-failure, "limiting system calls") : NULL;
+}
