@@ -68,6 +68,21 @@ static void test_order_and_worlds(void **state)
     assert_string_equal(text, expected);
 }
 
+/* A guest has no programs: a createContainer hook finds the container's, and has no more rights than it. */
+static void test_programs_of_the_container(void **state)
+{
+    struct world *world = *state;
+    NEEDS_ROOT_AND_CGROUP(world);
+    world_write(
+        world, "/hook", "#!/bin/sh\ngrep CapBnd /proc/self/status >/data/rights\npwd >>/data/rights\n", 0755);
+    json_t *config = config_new("cat /data/rights");
+    json_object_set_new(config, "hooks", json_pack("{s[{ss}]}", "createContainer", "path", "/hook"));
+    _cleanup_free_ char *output = NULL;
+    assert_int_equal(world_run_config(world, config, &output), 0);
+    /* CAP_KILL, CAP_NET_BIND_SERVICE and CAP_AUDIT_WRITE. */
+    assert_string_equal(output, "CapBnd:\t0000000020000420\n/\n");
+}
+
 static void assert_fails(
     struct world *world, const char *kind, json_t *failing, enum error_code code, const char *part)
 {
@@ -106,6 +121,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_and_worlds),
+        cmocka_unit_test(test_programs_of_the_container),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_a_hook_that_does_not_end),
     };

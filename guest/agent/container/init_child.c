@@ -3,6 +3,7 @@
  * The child of container_create: it builds the world around itself, step by step as runc does, says that it
  * is ready, and becomes the command when told so.
  */
+#include "agent/container/capability.h"
 #include "agent/container/channel.h"
 #include "agent/container/container_private.h"
 #include "agent/container/reaper.h"
@@ -46,7 +47,9 @@ static struct error *enter_namespaces(const struct container *container, int cha
     return NULL;
 }
 
-/* createContainer hooks see the guest's files still, from the root of the container as working directory. */
+/* createContainer hooks see the guest's files still, from the root of the container as working directory.
+   Where the guest has no such program the container's is run (hook.c), so they get no rights that the
+   container lacks. */
 static struct error *run_hooks(const struct container *container, int channel, int root)
 {
     const Grpc__Hooks *hooks = container->spec->hooks;
@@ -58,6 +61,8 @@ static struct error *run_hooks(const struct container *container, int channel, i
         return NULL;
     if (fchdir(root) < 0)
         return error_errno(errno, "entering the root file system");
+    const Grpc__Process *process = container->spec->process;
+    TRY(capability_drop_bounding(capability_sets_of(process->capabilities).bounding));
     struct oci_state state = container_hook_state(container, "creating", getpid());
     return hook_run_all("createContainer", hooks->create_container, hooks->n_create_container, &state);
 }
