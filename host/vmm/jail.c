@@ -99,13 +99,14 @@ struct error *jail_enter(int first_fd, bool *ret_alone)
 struct allowed {
     int call;
     unsigned threads; /* enum jail_thread */
-    /* Where mask is not 0: only with (argument & mask) == value. */
+    /* Where mask is not 0: only with (argument & mask) == value; OWN_PROCESS stands for our process id. */
     unsigned argument;
     uint64_t mask, value;
 };
 
 #define ALL (JAIL_MAIN | JAIL_VCPU | JAIL_WORKER)
 #define WHOLE UINT64_MAX
+#define OWN_PROCESS UINT64_MAX
 
 static const struct allowed allowed[] = {
     /* To run the guest, and nothing else of KVM: no memory, no interrupts, no other processor. */
@@ -149,8 +150,8 @@ static const struct allowed allowed[] = {
     /* Time, where the kernel's page for it does not do. */
     {SCMP_SYS(clock_gettime), ALL},
     {SCMP_SYS(gettimeofday), ALL},
-    /* Kicks of processors, and abort: to threads of this process only (set in allow_kicks). The handler
-       returns. */
+    /* Kicks of processors, and abort: to threads of this process only. The handler returns. */
+    {SCMP_SYS(tgkill), ALL, 0, WHOLE, OWN_PROCESS},
     {SCMP_SYS(gettid), ALL},
     {SCMP_SYS(getpid), ALL},
     {SCMP_SYS(rt_sigprocmask), ALL},
@@ -166,14 +167,14 @@ static int allow(scmp_filter_ctx filter, const struct allowed *rule)
 {
     if (rule->mask == 0)
         return seccomp_rule_add_exact(filter, SCMP_ACT_ALLOW, rule->call, 0);
+    uint64_t value = rule->value == OWN_PROCESS ? (uint64_t)getpid() : rule->value;
     return seccomp_rule_add_exact(filter, SCMP_ACT_ALLOW, rule->call, 1,
-        SCMP_CMP(rule->argument, SCMP_CMP_MASKED_EQ, rule->mask, rule->value));
+        SCMP_CMP(rule->argument, SCMP_CMP_MASKED_EQ, rule->mask, value));
 }
 
 static int fill(scmp_filter_ctx filter, enum jail_thread thread)
 {
-    const struct allowed kick = {SCMP_SYS(tgkill), ALL, 0, WHOLE, (uint64_t)getpid()};
-    int failure = allow(filter, &kick);
+    int failure = 0;
     for (size_t i = 0; !failure && i < ARRAY_SIZE(allowed); i++) {
         if (allowed[i].threads & thread)
             failure = allow(filter, &allowed[i]);
@@ -191,4 +192,12 @@ struct error *jail_confine(enum jail_thread thread)
         failure = seccomp_load(filter);
     seccomp_release(filter);
     return failure ? error_errno(-failure, "limiting system calls") : NULL;
+}
+
+unsigned jail_call_count(enum jail_thread thread)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
+        count += allowed[i].threads & thread ? 1 : 0;
+    return count;
 }

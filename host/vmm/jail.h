@@ -25,3 +25,5 @@ enum jail_thread {
 struct error *jail_enter(int first_fd, bool *ret_alone);
 /* The calling thread, for ever. Threads that it starts would have its list and their own. */
 struct error *jail_confine(enum jail_thread thread);
+/* How many system calls such a thread keeps. */
+unsigned jail_call_count(enum jail_thread thread);
