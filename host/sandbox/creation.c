@@ -44,6 +44,7 @@ static void creation_free(struct creation *creation)
     free_rootfs(creation);
     error_free(creation->result);
     oci_spec_free(creation->spec);
+    free(creation->config_path);
     strv_free(creation->dns);
     strv_free(creation->shared_memory);
     guest_mounts_free(creation->mounts);
@@ -256,13 +257,6 @@ static struct creation *creation_new(struct sandbox *sandbox, sandbox_done *done
     return creation;
 }
 
-/* Settings are read when the machine is made: the first ConfigPath is the one that counts. */
-static void keep_config_path(struct sandbox *sandbox, const char *path)
-{
-    if (!sandbox->config_path && path && *path)
-        sandbox->config_path = must_copy(path);
-}
-
 static struct error *check_create(struct sandbox *sandbox, const struct sandbox_container *container)
 {
     TRY(identifier_check("container id", container->id));
@@ -285,7 +279,7 @@ void sandbox_create(
     creation->process = process_new(
         creation->container, "", container->in, container->out, container->error, container->terminal);
     copy_rootfs(creation, container);
-    keep_config_path(sandbox, container->config_path);
+    creation->config_path = must_copy_or_null(container->config_path);
     if (sandbox->state == SANDBOX_EMPTY)
         timeline_mark(&sandbox->timeline, "create called");
     enqueue(creation);
@@ -301,6 +295,6 @@ void sandbox_start(struct sandbox *sandbox, const struct sandbox_pod *pod, sandb
     struct creation *creation = creation_new(sandbox, done, context);
     creation->spec = pod_spec_new(pod);
     creation->dns = strv_copy(pod->dns);
-    keep_config_path(sandbox, pod->config_path);
+    creation->config_path = must_copy_or_null(pod->config_path);
     enqueue(creation);
 }

@@ -37,6 +37,7 @@ struct creation {
     struct sandbox_mount *rootfs; /* owned copies */
     size_t rootfs_count;
     Grpc__Spec *spec;     /* of the container; of sandbox_start: a pod's, without a process */
+    char *config_path;    /* ConfigPath of the runtime's options; or NULL */
     char **dns;           /* lines of resolv.conf that sandbox_start was given */
     char **shared_memory; /* mount options of the pod\'s /dev/shm */
     struct guest_mounts *mounts;
@@ -80,6 +81,10 @@ bool creation_is_of_pod(const struct creation *creation);
    volumes in memory for a container. */
 void creation_add_shared_memory(struct creation *creation, Grpc__Storage ***storages, size_t *count);
 void creation_add_volumes(struct creation *creation, Grpc__Storage ***storages, size_t *count);
+
+/* Of a container of a pod without a pause container: what the pod has for it, into its configuration as the
+   guest gets it. */
+void creation_add_pod_files(struct creation *creation);
 
 /* The unix sockets of the host that the container mounts: their ports, and what the agent is told of them,
    appended to such an array. */

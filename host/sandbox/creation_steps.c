@@ -42,8 +42,10 @@ static void configure(struct creation *creation)
 static void choose_settings(struct creation *creation)
 {
     struct sandbox *sandbox = creation->sandbox;
-    const struct settings_source source = {
-        .spec = creation->spec, .config_path = sandbox->config_path, .trusted = sandbox->options.standalone};
+    const char *path = creation->config_path;
+    const struct settings_source source = {.spec = creation->spec,
+        .config_path = path && *path ? path : NULL,
+        .trusted = sandbox->options.standalone};
     struct error *error = settings_load(&source, &sandbox->settings);
     if (!error)
         STRV_FOREACH (remark, sandbox->settings->remarks)
@@ -244,6 +246,7 @@ static void create_guest_sandbox(struct creation *creation)
     _cleanup_strv_ char **dns = list_dns(creation);
     request.dns = (const char **)(uintptr_t)dns;
     request.n_dns = strv_length(dns);
+    sandbox->has_resolver = dns != NULL;
     request.sandbox_pidns = creation_is_of_pod(creation);
     const struct storage_mount *mounts = storage_sandbox_mounts(sandbox->storage, &request.n_storages);
     _cleanup_(creation_storages_free) Grpc__Storage **storages =
@@ -269,6 +272,7 @@ static struct error *make_container(struct creation *creation)
     Grpc__CreateContainerRequest request = GRPC__CREATE_CONTAINER_REQUEST__INIT;
     request.sandbox_pidns = guest_shares_pid_namespace(creation->spec, container.kind);
     guest_spec_rewrite(creation->spec, &container);
+    creation_add_pod_files(creation);
     request.container_id = id;
     request.exec_id = id;
     request.oci = creation->spec;

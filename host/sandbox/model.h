@@ -105,7 +105,6 @@ struct sandbox {
     void *context;
     enum sandbox_state state;
     struct settings *settings;
-    char *config_path; /* of the first container or the pod: where its settings come from; or NULL */
     struct storage *storage;
     struct net *net; /* NULL without a network namespace of the container's */
     struct forward
@@ -119,6 +118,7 @@ struct sandbox {
     struct creation_queue creations; /* the first one is under way, unless next_creation is pending */
     struct event *next_creation;
     bool held;                      /* by sandbox_start: lives until it is shut down */
+    bool has_resolver;              /* its guest has a resolv.conf for containers */
     struct cgroup *cgroup;          /* of the sandbox's processes; NULL: where they were started */
     struct farewell_list farewells; /* hooks of containers that came to nothing still run */
     struct timeline timeline;

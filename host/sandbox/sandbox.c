@@ -150,7 +150,6 @@ void sandbox_free(struct sandbox *sandbox)
     event_free(sandbox->stop_late);
     event_free(sandbox->shutdown_soon);
     settings_free(sandbox->settings);
-    free(sandbox->config_path);
     free(sandbox->lost_reason);
     free(sandbox);
 }

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shim/pod.h"
 
+#include "base/fd.h"
 #include "base/strv.h"
 #include "proto/cri.pb-c.h"
 #include "shim/runtime_options.h"
 
+#include <fcntl.h>
 #include <string.h>
+
+/* Of the host's resolv.conf, what is looked at, and as many lines as the agent takes. */
+#define HOST_DNS_MAX 65536
+#define HOST_DNS_LINES 16
 
 struct pod_waiter {
     struct ttrpc_call *call;
@@ -53,6 +59,17 @@ static void add_joined(char ***lines, const char *word, const char *const *value
     strv_take(lines, TAKE_PTR(line));
 }
 
+/* As CRI does for a pod without DNS settings of its own. */
+static void add_host_dns(struct pod *pod)
+{
+    _cleanup_free_ char *text = NULL;
+    error_free(file_read(AT_FDCWD, "/etc/resolv.conf", HOST_DNS_MAX, &text, NULL));
+    _cleanup_strv_ char **lines = text ? strv_split(text, '\n') : NULL;
+    STRV_FOREACH (line, lines)
+        if (**line && !strchr("#;", **line) && strv_length(pod->dns) < HOST_DNS_LINES)
+            strv_append(&pod->dns, *line);
+}
+
 static void add_dns(struct pod *pod, const Cri__DNSConfig *dns)
 {
     for (size_t i = 0; i < dns->n_servers; i++)
@@ -68,6 +85,8 @@ static void add_config(struct pod *pod, const Cri__PodSandboxConfig *config)
         add_annotation(pod, config->annotations[i]->key, config->annotations[i]->value);
     if (config->dns_config)
         add_dns(pod, config->dns_config);
+    if (!pod->dns)
+        add_host_dns(pod);
     if (config->linux_config && config->linux_config->resources)
         add_sizes(pod, config->linux_config->resources);
 }

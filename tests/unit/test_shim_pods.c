@@ -397,6 +397,27 @@ static void note_error(void *context, struct error *error)
     later_done(context, error, NULL);
 }
 
+/* Of the last container, as the guest was told. */
+static const Grpc__Mount *created_mount(const char *destination)
+{
+    const Grpc__Spec *spec = fake->created->oci;
+    for (size_t i = 0; i < spec->n_mounts; i++)
+        if (strcmp(spec->mounts[i]->destination, destination) == 0)
+            return spec->mounts[i];
+    return NULL;
+}
+
+/* With a pause container the files are CRI's, and a container without them was meant to be. */
+static void test_pod_brings_no_resolver(void **state)
+{
+    struct world *world = *state;
+    pod_up(world);
+    container_up(world, "one");
+    assert_null(created_mount("/etc/resolv.conf"));
+    take_down(world, "one");
+    take_down(world, "pod");
+}
+
 static void test_start_without_container(void **state)
 {
     struct world *world = *state;
@@ -421,6 +442,10 @@ static void test_start_without_container(void **state)
     assert_string_equal(world->events, "");
     sandbox->options.standalone = true; /* no stand-in */
     container_up(world, "one");
+    const Grpc__Mount *resolver = created_mount("/etc/resolv.conf");
+    assert_non_null(resolver);
+    assert_string_equal(resolver->type, "bind");
+    assert_string_equal(resolver->source, "/run/kata-containers/sandbox/resolv.conf");
     take_down(world, "one");
     assert_int_equal(fake->machines, 1);
     assert_int_equal(sandbox_state(sandbox), SANDBOX_RUNNING);
@@ -460,6 +485,7 @@ int main(void)
         WORLD_TEST(test_machine_dies_under_delete),
         WORLD_TEST(test_delete_waits_for_data),
         WORLD_TEST(test_start_without_container),
+        WORLD_TEST(test_pod_brings_no_resolver),
         WORLD_TEST(test_refused_kinds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,6 +76,26 @@ inspect() { crictl inspect "$container" | jq -r "$1"; }
 	crictl rmp -f "$pod" >/dev/null
 }
 
+@test "a pod without a pause container, through the Sandbox API" {
+	needs_caisson
+	containerd_is_at_least 2.0 || skip "containerd 2.0 and later"
+	local runtime=$TEST_RUNTIME_NAME
+	TEST_RUNTIME_NAME=sandboxed
+	make_pod light
+	TEST_RUNTIME_NAME=$runtime
+	make_container one . sh -c 'echo shared >/dev/shm/file; echo up; sleep 1000'
+	wait_for_line "$logs/one.log" up
+	make_container two . sleep 1000
+	run crictl exec "$container" cat /etc/resolv.conf /dev/shm/file
+	expect_line "nameserver 10.88.0.53"
+	expect_line "search tests.local"
+	expect_line shared
+	run crictl exec "$container" hostname
+	expect_line light
+	crictl stopp "$pod" >/dev/null
+	crictl rmp "$pod" >/dev/null
+}
+
 @test "exec: sync and streamed, exit codes, at a terminal" {
 	make_pod execs
 	make_container held . sleep 1000

@@ -95,6 +95,12 @@ write_configuration() {
 			  privileged_without_host_devices = $([ $name = runc ] && echo false || echo true)
 		END
 	done
+	# Pods through the Sandbox API, without a pause container.
+	! containerd_is_at_least 2.0 || cat >>"$INSTANCE/config.toml" <<-END
+		[plugins."$plugin".containerd.runtimes.sandboxed]
+		  runtime_type = "io.containerd.kata.v2"
+		  sandboxer = "shim"
+	END
 }
 
 # For the tests of this file, whose processes read this file again.
