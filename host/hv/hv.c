@@ -2,12 +2,13 @@
 #include "hv/hv.h"
 
 #include "hv/qemu.h"
+#include "hv/vmm.h"
 
 #include <string.h>
 
 const struct hv_ops *hv_by_name(const char *name)
 {
-    static const struct hv_ops *const known[] = {&qemu_kvm_ops, &qemu_tcg_ops};
+    static const struct hv_ops *const known[] = {&vmm_ops, &qemu_kvm_ops, &qemu_tcg_ops};
     for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
         if (strcmp(known[i]->name, name) == 0)
             return known[i];

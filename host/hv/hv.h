@@ -27,6 +27,7 @@ enum hv_capability {
     HV_USER_NETWORK = 1u << 4, /* outgoing connections and published ports without privileges */
     HV_TAP = 1u << 5,          /* network cards on tap devices */
     HV_GROW = 1u << 6,         /* memory_max and vcpus_max */
+    HV_IDLE_VCPUS = 1u << 7,   /* vcpus_max costs next to nothing until they come */
 };
 
 /* The guest sees disks as /dev/vda, /dev/vdb, ... in this order. A read-only image may be used by any number
@@ -158,7 +159,7 @@ struct hv_timings {
 };
 
 struct hv_ops {
-    const char *name; /* "qemu-tcg", "qemu-kvm" */
+    const char *name; /* "caisson-vmm", "qemu-kvm", "qemu-tcg" */
     unsigned capabilities;
     struct error *(*identity)(char **ret_text);
     size_t (*room)(const struct hv_config *config);

@@ -27,6 +27,8 @@ void probe_kvm(struct probe_result *ret_result);
    microseconds, where probe_kvm takes 3 to 8 ms. */
 bool probe_processor_virtualizes(void);
 
+/* Whether our own monitor's program is there. */
+void probe_vmm(struct probe_result *ret_result);
 void probe_qemu(struct probe_result *ret_result);
 void probe_virtiofsd(struct probe_result *ret_result);
 void probe_tun(struct probe_result *ret_result);

@@ -66,6 +66,18 @@ void probe_qemu(struct probe_result *ret_result)
     *ret_result = result;
 }
 
+void probe_vmm(struct probe_result *ret_result)
+{
+    struct probe_result result = {.name = "vmm", .details = json_object()};
+    _cleanup_free_ char *path = NULL;
+    _cleanup_error_ struct error *error = find_vmm(&path);
+    result.usable = !error;
+    result.reason = must_copy(error ? error_message(error) : path);
+    if (error)
+        result.advice = must_copy("install Caisson again, or set CAISSON_VMM to the program");
+    *ret_result = result;
+}
+
 void probe_virtiofsd(struct probe_result *ret_result)
 {
     struct probe_result result = {.name = "virtiofsd", .details = json_object()};

@@ -38,6 +38,22 @@ struct error *find_qemu(char **ret_path)
     return path_resolve(found, ret_path);
 }
 
+struct error *find_vmm(char **ret_path)
+{
+    const char *chosen = getenv("CAISSON_VMM");
+    if (chosen && !is_program(chosen))
+        return error_new(ERROR_NOT_FOUND, "CAISSON_VMM is %s, which is no program", chosen);
+    if (chosen)
+        return path_resolve(chosen, ret_path);
+    _cleanup_free_ char *own = NULL, *found = NULL;
+    TRY(path_resolve("/proc/self/exe", &own));
+    *strrchr(own, '/') = '\0';
+    found = must_printf("%s/../lib/caisson/caisson-vmm", own);
+    if (!is_program(found))
+        return error_new(ERROR_NOT_FOUND, "caisson-vmm is not installed: there is no %s", found);
+    return path_resolve(found, ret_path);
+}
+
 struct error *find_virtiofsd(struct virtiofsd_program *ret_program)
 {
     static const char *const places[] = {"/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd",

@@ -10,6 +10,9 @@
    says which package has it. */
 struct error *find_qemu(char **ret_path);
 
+/* Our own monitor: $CAISSON_VMM, else beside the running program (PREFIX/lib/caisson, for PREFIX/bin). */
+struct error *find_vmm(char **ret_path);
+
 struct virtiofsd_program {
     char *path;
     bool rust; /* the separate project's (from Debian 13 on); else the one in C that came with QEMU up to 7.2
