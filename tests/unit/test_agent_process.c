@@ -37,9 +37,9 @@ static void test_command_not_found(void **state)
     NEEDS_ROOT_AND_CGROUP(run->files);
     json_t *config = config_new("");
     config_set(config, "process.args", json_pack("[s]", "/bin/nothing"));
-    agent_check(create(run, "lost", config, (const uint32_t[3]){0}));
-    expect(start(run, "lost"), ERROR_NOT_FOUND, "nothing");
-    expect(start(run, "lost"), ERROR_FAILED_PRECONDITION, "stopped");
+    expect(create(run, "lost", config, (const uint32_t[3]){0}), ERROR_NOT_FOUND, "nothing");
+    expect(start(run, "lost"), ERROR_NOT_FOUND, "lost");
+    agent_check(create(run, "lost", config_new(""), (const uint32_t[3]){0}));
     agent_check(remove_it(run, "lost"));
 }
 
