@@ -23,6 +23,7 @@ struct blk {
     struct virtio_device device;
     struct virtio_blk_config config;
     struct worker_pool *pool;
+    struct rate *rate;
     int fd;
     bool read_only;
     bool tries_cache; /* reads that do not wait are supported */
@@ -269,14 +270,17 @@ static bool take_request(struct blk *blk, const struct virtqueue_chain *chain)
                               chain->readable_bytes, chain->writable_bytes));
         return false;
     }
-    start(new_request(blk, chain, header.type), header.sector, chain);
+    struct blk_request *request = new_request(blk, chain, header.type);
+    rate_charge(blk->rate, request->length);
+    start(request, header.sector, chain);
     return true;
 }
 
 static void blk_notify(struct virtio_device *device, unsigned queue)
 {
+    struct blk *blk = blk_of(device);
     struct virtqueue_chain chain;
-    while (virtio_device_next(device, queue, &chain) && take_request(blk_of(device), &chain)) {
+    while (!rate_holds(blk->rate) && virtio_device_next(device, queue, &chain) && take_request(blk, &chain)) {
     }
     virtio_device_publish(device, queue);
 }
@@ -288,6 +292,7 @@ static void blk_reset(struct virtio_device *device)
 
 static void blk_free(struct virtio_device *device)
 {
+    rate_free(blk_of(device)->rate);
     close_fd(blk_of(device)->fd);
     free(device);
 }
@@ -349,6 +354,7 @@ struct error *blk_new(struct virtio_bus *bus, struct worker_pool *pool, const st
     blk->tries_cache = can_try_cache(options->fd);
     if (options->identifier)
         memcpy(blk->identifier, options->identifier, strnlen(options->identifier, VIRTIO_BLK_ID_BYTES));
+    TRY(rate_new(device, 0, &options->rate, &blk->rate));
     *ret_device = TAKE_PTR(device);
     return NULL;
 }

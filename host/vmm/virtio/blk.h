@@ -7,13 +7,14 @@
  */
 #pragma once
 
-#include "vmm/virtio/device.h"
+#include "vmm/virtio/rate.h"
 #include "vmm/virtio/worker.h"
 
 struct blk_options {
     int fd; /* opened for reading, and for writing unless it is read_only */
     bool read_only;
     bool durable;           /* a flush of the guest reaches the host's disk; else it is not even asked for */
+    struct rate_limit rate; /* of reads and writes together */
     const char *identifier; /* the serial number that the guest reads, up to 20 bytes; NULL: none */
 };
 
