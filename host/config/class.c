@@ -12,7 +12,17 @@
 
 #define MEBIBYTE (1ull << 20)
 
-enum key_kind { KEY_HYPERVISOR, KEY_PATH, KEY_PARAMETERS, KEY_COUNT, KEY_SIZE, KEY_FLAG, KEY_PATTERNS };
+enum key_kind {
+    KEY_HYPERVISOR,
+    KEY_PATH,
+    KEY_PARAMETERS,
+    KEY_COUNT,
+    KEY_COUNT_BOUND, /* a number, or "auto" */
+    KEY_SIZE,
+    KEY_SIZE_BOUND,
+    KEY_FLAG,
+    KEY_PATTERNS,
+};
 
 struct class_key {
     const char *name;
@@ -33,9 +43,9 @@ static const struct class_key keys[] = {
     KEY(initrd, KEY_PATH, 0, 0),
     KEY(kernel_params, KEY_PARAMETERS, 0, 0),
     KEY(vcpus, KEY_COUNT, 1, CLASS_VCPUS_MAX),
-    KEY(vcpus_max, KEY_COUNT, 1, CLASS_VCPUS_MAX),
+    KEY(vcpus_max, KEY_COUNT_BOUND, 1, CLASS_VCPUS_MAX),
     KEY(memory, KEY_SIZE, CLASS_MEMORY_MIN, CLASS_MEMORY_MAX),
-    KEY(memory_max, KEY_SIZE, CLASS_MEMORY_MIN, CLASS_MEMORY_MAX),
+    KEY(memory_max, KEY_SIZE_BOUND, CLASS_MEMORY_MIN, CLASS_MEMORY_MAX),
     KEY(memory_overhead, KEY_SIZE, 0, CLASS_MEMORY_MAX),
     KEY(scratch_size, KEY_SIZE, 0, INT64_MAX),
     KEY(guest_seccomp, KEY_FLAG, 0, 0),
@@ -165,6 +175,27 @@ static struct error *set_size(const struct class_key *key, const char *text, uin
     return NULL;
 }
 
+static bool is_auto(const char *text)
+{
+    return strcmp(text, "auto") == 0;
+}
+
+static struct error *set_count_bound(const struct class_key *key, const char *text, unsigned *member)
+{
+    if (!is_auto(text))
+        return set_count(key, text, member);
+    *member = CLASS_AUTO;
+    return NULL;
+}
+
+static struct error *set_size_bound(const struct class_key *key, const char *text, uint64_t *member)
+{
+    if (!is_auto(text))
+        return set_size(key, text, member);
+    *member = CLASS_AUTO;
+    return NULL;
+}
+
 static struct error *set_flag(const char *key, const char *text, bool *member)
 {
     if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
@@ -205,8 +236,12 @@ struct error *class_set(struct class *class, const struct class_key *key, const 
         return set_parameters(value, member);
     case KEY_COUNT:
         return set_count(key, value, member);
+    case KEY_COUNT_BOUND:
+        return set_count_bound(key, value, member);
     case KEY_SIZE:
         return set_size(key, value, member);
+    case KEY_SIZE_BOUND:
+        return set_size_bound(key, value, member);
     case KEY_FLAG:
         return set_flag(key->name, value, member);
     case KEY_PATTERNS:
@@ -224,9 +259,9 @@ struct class *class_new(const char *name)
         .hypervisor = must_copy("auto"),
         .kernel_params = must_copy(""),
         .vcpus = 1,
-        .vcpus_max = CLASS_VCPUS_MAX,
+        .vcpus_max = CLASS_AUTO,
         .memory = 512 * MEBIBYTE,
-        .memory_max = CLASS_MEMORY_MAX,
+        .memory_max = CLASS_AUTO,
         .memory_overhead = 64 * MEBIBYTE,
         .guest_seccomp = true};
     return class;
@@ -247,12 +282,12 @@ struct class *class_copy(const struct class *class)
 
 struct error *class_check(const struct class *class, const struct class_key **ret_key)
 {
-    if (class->vcpus > class->vcpus_max) {
+    if (class->vcpus_max != CLASS_AUTO && class->vcpus > class->vcpus_max) {
         *ret_key = class_key_find("vcpus_max");
         return error_new(
             ERROR_INVALID_ARGUMENT, "vcpus is %u, vcpus_max only %u", class->vcpus, class->vcpus_max);
     }
-    if (class->memory > class->memory_max) {
+    if (class->memory_max != CLASS_AUTO && class->memory > class->memory_max) {
         *ret_key = class_key_find("memory_max");
         return error_new(ERROR_INVALID_ARGUMENT, "memory is %llum, memory_max only %llum",
             (unsigned long long)(class->memory / MEBIBYTE),

@@ -15,6 +15,8 @@
 #define CLASS_MEMORY_MAX (1ull << 42)
 /* x86's COMMAND_LINE_SIZE is 2048; the rest is the runtime's own. */
 #define CLASS_KERNEL_PARAMS_MAX 1024
+/* Of a number that the file calls "auto": no bound of the class's own. */
+#define CLASS_AUTO 0
 
 struct class
 {
@@ -24,9 +26,9 @@ struct class
     char *initrd;              /* absolute; NULL: the installed one */
     char *kernel_params;       /* "" for none */
     unsigned vcpus;            /* of a sandbox whose processors nothing limits */
-    unsigned vcpus_max;        /* never more, whatever is asked for */
+    unsigned vcpus_max;        /* never more, whatever is asked for; CLASS_AUTO: settings.h */
     uint64_t memory;           /* bytes, of a sandbox whose memory nothing limits */
-    uint64_t memory_max;       /* never more */
+    uint64_t memory_max;       /* never more; CLASS_AUTO: settings.h */
     uint64_t memory_overhead;  /* added to a limit: kernel and agent beside the containers */
     uint64_t scratch_size;     /* bytes of a disk for what a container writes; 0: guest memory */
     bool guest_seccomp;        /* false: no seccomp filter inside the guest */

@@ -579,18 +579,18 @@ static struct error *create_kvm(struct event_base *base, const struct hv_config 
     return create(&qemu_kvm_ops, base, config, events, context, ret_hv);
 }
 
-/* The two differ in the accelerator that `create` asks for, and in nothing else. */
-#define QEMU_OPS(its_name, its_create, its_identity)                                                 \
-    {                                                                                                \
-        .name = its_name,                                                                            \
-        .capabilities =                                                                              \
-            HV_PAUSE | HV_SHARE | HV_USER_NETWORK | HV_ATTACH_DISK | HV_GROW | HV_TAP | HV_SNAPSHOT, \
-        .room = qemu_room, .create = its_create, .start = qemu_start, .pause = qemu_pause,           \
-        .resume = qemu_resume, .attach_disk = qemu_attach_disk, .detach_disk = qemu_detach_disk,     \
-        .identity = its_identity, .save = qemu_save, .memory_address = memory_address,               \
-        .connect = qemu_connect, .join = qemu_join, .stop = qemu_stop, .process = qemu_process,      \
-        .timings = qemu_timings, .console = qemu_console, .destroy = qemu_destroy,                   \
+/* The two differ in the accelerator that `create` asks for, and in what further processors cost. */
+#define QEMU_OPS(its_name, its_create, its_identity, more)                                          \
+    {                                                                                               \
+        .name = its_name,                                                                           \
+        .capabilities = HV_PAUSE | HV_SHARE | HV_USER_NETWORK | HV_ATTACH_DISK | HV_GROW | HV_TAP | \
+                        HV_SNAPSHOT | (more),                                                       \
+        .room = qemu_room, .create = its_create, .start = qemu_start, .pause = qemu_pause,          \
+        .resume = qemu_resume, .attach_disk = qemu_attach_disk, .detach_disk = qemu_detach_disk,    \
+        .identity = its_identity, .save = qemu_save, .memory_address = memory_address,              \
+        .connect = qemu_connect, .join = qemu_join, .stop = qemu_stop, .process = qemu_process,     \
+        .timings = qemu_timings, .console = qemu_console, .destroy = qemu_destroy,                  \
     }
 
-const struct hv_ops qemu_tcg_ops = QEMU_OPS("qemu-tcg", create_tcg, qemu_identity_tcg);
-const struct hv_ops qemu_kvm_ops = QEMU_OPS("qemu-kvm", create_kvm, qemu_identity_kvm);
+const struct hv_ops qemu_tcg_ops = QEMU_OPS("qemu-tcg", create_tcg, qemu_identity_tcg, 0);
+const struct hv_ops qemu_kvm_ops = QEMU_OPS("qemu-kvm", create_kvm, qemu_identity_kvm, HV_IDLE_VCPUS);

@@ -75,6 +75,12 @@ void agent_add_memory(
     call(agent, "MemHotplugByProbe", &request->base, done, context);
 }
 
+void agent_add_vcpus(
+    struct agent *agent, const Grpc__OnlineCPUMemRequest *request, ttrpc_done *done, void *context)
+{
+    call(agent, "OnlineCPUMem", &request->base, done, context);
+}
+
 void agent_reseed(
     struct agent *agent, const Grpc__ReseedRandomDevRequest *request, ttrpc_done *done, void *context)
 {

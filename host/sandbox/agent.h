@@ -42,6 +42,9 @@ void agent_add_neighbours(
 /* Memory that the machine was made with and the guest has not used so far. */
 void agent_add_memory(
     struct agent *agent, const Grpc__MemHotplugByProbeRequest *request, ttrpc_done *done, void *context);
+/* The same of processors. */
+void agent_add_vcpus(
+    struct agent *agent, const Grpc__OnlineCPUMemRequest *request, ttrpc_done *done, void *context);
 void agent_reseed(
     struct agent *agent, const Grpc__ReseedRandomDevRequest *request, ttrpc_done *done, void *context);
 void agent_set_time(

@@ -5,9 +5,10 @@
  * A container's own limits hold in the guest, where its processes are; on the host they would hit what the
  * hypervisor needs as well. But two matters are the host's alone, and of all containers together, since their
  * machine is one: the CPUs that it may run on (Kata, too, takes the union) and its weight against others. The
- * memory is bounded by what the machine may ever grow to.
+ * memory is bounded by what the machine has, and the bound rises when the machine grows.
  */
 #include "sandbox/container_host.h"
+#include "sandbox/growth.h"
 
 #include <string.h>
 
@@ -25,10 +26,19 @@ static void replace(char **text, const char *value)
     *text = must_copy(value);
 }
 
+/* In thousandths; a quota that nobody means is as good as none. */
+static uint64_t processors(int64_t quota, uint64_t period)
+{
+    return quota < INT64_MAX / 1000 ? (uint64_t)quota * 1000 / period : 0;
+}
+
 void container_cpu_set(struct container_cpu *cpu, const Grpc__LinuxResources *resources)
 {
     if (!resources || !resources->cpu)
         return;
+    const Grpc__LinuxCPU *given = resources->cpu;
+    if (given->quota != 0)
+        cpu->limit = given->quota > 0 && given->period > 0 ? processors(given->quota, given->period) : 0;
     if (resources->cpu->shares)
         cpu->shares = resources->cpu->shares;
     replace(&cpu->cpus, resources->cpu->cpus);
@@ -74,7 +84,7 @@ struct error *sandbox_limit_cgroup(struct sandbox *sandbox, limit_cgroup *limit)
         add_list(&cpus, container->cpu.cpus);
         add_list(&mems, container->cpu.mems);
     }
-    const struct cgroup_limits limits = {.memory = sandbox->settings->memory_max + HOST_MEMORY_OVERHEAD,
+    const struct cgroup_limits limits = {.memory = growth_memory(sandbox) + HOST_MEMORY_OVERHEAD,
         .cpu_shares = shares_of(sandbox),
         .cpus = cpus,
         .mems = mems};
@@ -83,8 +93,10 @@ struct error *sandbox_limit_cgroup(struct sandbox *sandbox, limit_cgroup *limit)
 
 static struct container_cpu copy_cpu(const struct container_cpu *cpu)
 {
-    return (struct container_cpu){
-        .shares = cpu->shares, .cpus = must_copy_or_null(cpu->cpus), .mems = must_copy_or_null(cpu->mems)};
+    return (struct container_cpu){.limit = cpu->limit,
+        .shares = cpu->shares,
+        .cpus = must_copy_or_null(cpu->cpus),
+        .mems = must_copy_or_null(cpu->mems)};
 }
 
 struct error *container_update_cpu(struct container *container, const Grpc__LinuxResources *resources)

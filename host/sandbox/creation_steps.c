@@ -103,6 +103,7 @@ struct hv_config creation_machine_config(struct creation *creation)
     config.hot_disks = storage_is_dynamic(sandbox->storage);
     creation_add_nics(sandbox, creation->hypervisor, &config);
     config.memory_max = growth_limit(sandbox, creation->hypervisor);
+    config.vcpus_max = growth_vcpus(sandbox, creation->hypervisor);
     config.snapshot = creation->template ? template_snapshot(creation->template) : NULL;
     return config;
 }
@@ -377,7 +378,7 @@ const struct creation_step creation_steps[] = {
         .part = CREATION_MACHINE,
         .asks_agent = true,
         .start = creation_set_up_network},
-    {.name = "giving the machine the memory for it",
+    {.name = "giving the machine what it may use",
         .part = CREATION_ATTACH,
         .asks_agent = true,
         .start = grow_machine},

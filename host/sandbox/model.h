@@ -48,8 +48,9 @@ struct waiter {
     TAILQ_ENTRY(waiter) entry;
 };
 
-/* What a container asks of the host's CPUs. */
+/* What a container asks of processors. */
 struct container_cpu {
+    uint64_t limit;  /* thousandths of a processor, which hold in the guest; 0: none */
     uint64_t shares; /* cgroup v1's; 0: it does not say */
     char *cpus;      /* lists as in "0-3,7"; or NULL */
     char *mems;
@@ -112,8 +113,11 @@ struct sandbox {
     struct host_sockets *host_sockets; /* that containers have mounted; NULL where none has */
     bool holds_data; /* the guest writes to directories of the host: it has to power off in order */
     struct hv *hv;
-    uint64_t memory;     /* bytes that the machine has */
-    uint64_t memory_max; /* that it may grow to: see growth.h */
+    uint64_t memory;         /* bytes that the machine has */
+    uint64_t memory_max;     /* that it may grow to: see growth.h */
+    uint64_t memory_promise; /* that it has or is about to have */
+    unsigned vcpus;          /* that it has or is about to have */
+    unsigned vcpus_max;
     struct agent *agent;
     struct creation_queue creations; /* the first one is under way, unless next_creation is pending */
     struct event *next_creation;

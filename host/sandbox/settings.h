@@ -26,10 +26,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SETTINGS_VCPUS_MAX CLASS_VCPUS_MAX
+/* What a machine of QEMU's can have (qemu_arguments.c). */
+#define SETTINGS_VCPUS_MAX 32
 /* A limit below this still gets a machine of this size. */
 #define SETTINGS_MEMORY_MIN (128ull << 20)
 #define SETTINGS_MEMORY_MAX CLASS_MEMORY_MAX
+/* What a machine may grow to where its class says nothing: this much, or twice what it starts with where that
+   is more. Memory that a guest may come to have costs before it has it: of 24 GiB 2 MiB in QEMU's bitmaps and
+   page tables for each machine. */
+#define SETTINGS_MEMORY_GROWTH (4ull << 30)
 #define SETTINGS_PORTS_MAX 256
 
 struct settings {
@@ -42,7 +47,8 @@ struct settings {
     bool guest_seccomp;
     bool debug;
     unsigned vcpus;      /* of the machine when it starts */
-    unsigned vcpus_max;  /* what it may grow to */
+    unsigned vcpus_max;  /* what it may grow to; 0: what growth.h thinks right */
+    bool limits_told;    /* the pod's limits are known: nobody expects that its containers ask for more */
     uint64_t memory;     /* bytes, a multiple of 1 MiB */
     uint64_t memory_max; /* what it may grow to; a multiple of 1 MiB */
     enum hv_network_kind network;

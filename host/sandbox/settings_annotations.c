@@ -221,13 +221,18 @@ static struct error *take(struct annotating *annotating, const Grpc__StringEntry
     return NULL;
 }
 
+static bool is_above(uint64_t bound, uint64_t other)
+{
+    return other != CLASS_AUTO && (bound == CLASS_AUTO || bound > other);
+}
+
 /* An annotation may lower what the class allows, not raise it. */
 static struct error *check_bounds(const struct class *before, struct class *after)
 {
     const struct class_key *key = NULL;
-    if (after->vcpus_max > before->vcpus_max)
+    if (is_above(after->vcpus_max, before->vcpus_max))
         after->vcpus_max = before->vcpus_max;
-    if (after->memory_max > before->memory_max)
+    if (is_above(after->memory_max, before->memory_max))
         after->memory_max = before->memory_max;
     return error_wrap(class_check(after, &key), "annotations of the sandbox, in class %s", after->name);
 }

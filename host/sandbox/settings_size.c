@@ -97,7 +97,8 @@ static void read_own(const Grpc__Spec *spec, struct limits *limits)
 static struct limits read_limits(struct settings *settings, const Grpc__Spec *spec)
 {
     struct limits limits = {0};
-    if (!read_containerd(settings, spec, &limits) && !read_crio(settings, spec, &limits))
+    settings->limits_told = read_containerd(settings, spec, &limits) || read_crio(settings, spec, &limits);
+    if (!settings->limits_told)
         read_own(spec, &limits);
     return limits;
 }
@@ -124,10 +125,13 @@ static void set_vcpus(
     uint64_t needed = vcpus_needed(limits), vcpus = class->vcpus;
     if (needed > 0 && !wishes->vcpus_exact)
         vcpus = wishes->vcpus_least ? larger(needed, class->vcpus) : needed;
-    if (vcpus > class->vcpus_max) {
+    unsigned most = SETTINGS_VCPUS_MAX;
+    if (class->vcpus_max != CLASS_AUTO && class->vcpus_max < most)
+        most = class->vcpus_max;
+    if (vcpus > most) {
         settings_remark(settings, "a limit of %llu processors is met by %u: class %s allows no more",
-            (unsigned long long)vcpus, class->vcpus_max, class->name);
-        vcpus = class->vcpus_max;
+            (unsigned long long)vcpus, most, class->name);
+        vcpus = most;
     }
     settings->vcpus = (unsigned)vcpus;
     settings->vcpus_max = class->vcpus_max;
@@ -140,15 +144,14 @@ static uint64_t memory_needed(const struct settings *settings, const struct limi
     return larger((uint64_t)limits->memory + settings->class->memory_overhead, SETTINGS_MEMORY_MIN);
 }
 
-static struct error *too_much(const struct settings *settings, int64_t limit)
+static struct error *too_much(const struct class *class, int64_t limit, uint64_t most)
 {
-    const struct class *class = settings->class;
     return error_new(ERROR_INVALID_ARGUMENT,
         "a memory limit of %lld bytes needs a machine of %llu with what its kernel uses; class %s allows "
         "%llu "
         "(memory_max)",
         (long long)limit, (unsigned long long)limit + class->memory_overhead, class->name,
-        (unsigned long long)class->memory_max);
+        (unsigned long long)most);
 }
 
 static struct error *set_memory(
@@ -158,10 +161,14 @@ static struct error *set_memory(
     uint64_t needed = memory_needed(settings, limits), memory = class->memory;
     if (needed > 0 && !wishes->memory_exact)
         memory = wishes->memory_least ? larger(needed, class->memory) : needed;
-    if (memory > class->memory_max)
-        return too_much(settings, limits->memory);
+    bool bounded = class->memory_max != CLASS_AUTO;
+    uint64_t most = bounded ? class->memory_max : SETTINGS_MEMORY_MAX;
+    if (memory > most)
+        return too_much(class, limits->memory, most);
     settings->memory = (memory + MEBIBYTE - 1) / MEBIBYTE * MEBIBYTE;
-    settings->memory_max = larger(class->memory_max / MEBIBYTE * MEBIBYTE, settings->memory);
+    if (!bounded)
+        most = larger(SETTINGS_MEMORY_GROWTH, 2 * settings->memory);
+    settings->memory_max = larger(most / MEBIBYTE * MEBIBYTE, settings->memory);
     return NULL;
 }
 

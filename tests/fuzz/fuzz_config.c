@@ -14,7 +14,8 @@ static void check_class(const struct config *config, const char *name)
     _cleanup_error_ struct error *error = config_class(config, name, &class);
     if (error)
         return;
-    if (class->vcpus < 1 || class->vcpus > class->vcpus_max || class->memory > class->memory_max)
+    if (class->vcpus < 1 || (class->vcpus_max != CLASS_AUTO && class->vcpus > class->vcpus_max) ||
+        (class->memory_max != CLASS_AUTO && class->memory > class->memory_max))
         abort();
     class_allows(class, "vcpus", "default_vcpus");
 }

@@ -34,7 +34,8 @@ static void test_defaults(void **state)
     assert_null(class->kernel);
     assert_string_equal(class->kernel_params, "");
     assert_int_equal(class->vcpus, 1);
-    assert_int_equal(class->vcpus_max, CLASS_VCPUS_MAX);
+    assert_int_equal(class->vcpus_max, CLASS_AUTO);
+    assert_int_equal(class->memory_max, CLASS_AUTO);
     assert_int_equal(class->memory, 512ull << 20);
     assert_int_equal(class->memory_overhead, 64ull << 20);
     assert_true(class->guest_seccomp);

@@ -322,7 +322,33 @@ static void test_pod_sizes(void **state)
         if (settings->vcpus != cases[i].vcpus || settings->memory != cases[i].mebibytes << 20)
             fail_msg("case %zu (%s): %u vCPUs, %llu bytes", i, cases[i].annotations, settings->vcpus,
                 (unsigned long long)settings->memory);
-        assert_true(settings->vcpus_max >= settings->vcpus && settings->memory_max >= settings->memory);
+        assert_true(settings->vcpus_max == 0 || settings->vcpus_max >= settings->vcpus);
+        assert_true(settings->memory_max >= settings->memory);
+    }
+}
+
+/* Room to grow that nobody asked for costs every machine. */
+static void test_room_to_grow(void **state)
+{
+    static const struct {
+        const char *class_text, *annotations;
+        uint64_t mebibytes;
+        bool told;
+    } cases[] = {
+        {"", "", 4096, false},
+        {"", CRI "cpu-quota\":\"0\"," CRI "cpu-period\":\"100000\"," CRI "memory\":\"0\"", 4096, true},
+        {"", CRI "memory\":\"1073741824\"", 4096, true},
+        {"memory_overhead = 0\n", CRI "memory\":\"4294967296\"", 8192, true},
+        {"memory_max = 1g\n", CRI "memory\":\"268435456\"", 1024, true},
+        {"memory_max = 1g\nmemory_max = auto\nvcpus_max = auto\n", "", 4096, false},
+        {"enable_annotations = *\n", "\"io.caisson.memory-max\":\"1g\"", 1024, false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        _cleanup_settings_ struct settings *settings = pod(cases[i].class_text, cases[i].annotations);
+        if (settings->memory_max != cases[i].mebibytes << 20 || settings->limits_told != cases[i].told)
+            fail_msg("case %zu: %llu MiB, told %d", i, (unsigned long long)settings->memory_max >> 20,
+                settings->limits_told);
+        assert_int_equal(settings->vcpus_max, 0);
     }
 }
 
@@ -392,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_bad_values),
         cmocka_unit_test(test_bounds_only_fall),
         cmocka_unit_test(test_pod_sizes),
+        cmocka_unit_test(test_room_to_grow),
         cmocka_unit_test(test_too_large_a_limit),
         cmocka_unit_test(test_class_choice),
         cmocka_unit_test(test_kata_configuration),
