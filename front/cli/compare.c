@@ -7,6 +7,7 @@
 #include "cli/seccomp.h"
 #include "cli/verb.h"
 #include "client/directories.h"
+#include "compare/guard.h"
 #include "compare/lab.h"
 #include "compare/report.h"
 
@@ -17,7 +18,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ROUNDS_QUICK 6
+/* A quick report is ready in three minutes, also where something hangs in its last moments: 145 s and what
+   has then begun, which is stopped after 30 s. It does what fits into that. */
+#define ROUNDS_QUICK 30
+#define BUDGET_QUICK_MILLISECONDS 145000
+#define LIMIT_QUICK_MILLISECONDS 30000
+#define LIMIT_FULL_MILLISECONDS 60000
 #define ROUNDS_FULL 30
 #define ROUNDS_MAX 10000
 #define FILE_BYTES_QUICK (16u << 20)
@@ -27,6 +33,7 @@
 #define DENSITY_QUICK 20
 #define DENSITY_FULL 200
 #define CONTAINERS_MAX 10000
+#define NOT_GIVEN (-1)
 #define CONTAINERD_ADDRESS "/run/containerd/containerd.sock"
 
 struct compare_settings {
@@ -60,13 +67,13 @@ static const struct option compare_options[] = {
         "say what changed beyond noise from the report OLD.json to NEW.json"),
     COMPARE(
         "evidence", 0, OPTION_TEXT, evidence, "DIR", "also write each piece of evidence to a file below DIR"),
-    COMPARE("full", 0, OPTION_FLAG, full, NULL, "more rounds, bigger files, wrk where it is: half an hour"),
+    COMPARE("full", 0, OPTION_FLAG, full, NULL, "30 rounds of everything, bigger files: an hour or two"),
     COMPARE("only", 0, OPTION_TEXT, only, "LIST",
         "only some of isolation, startup, syscalls, cpu, files, network, memory, density"),
     COMPARE("output", 'o', OPTION_TEXT, output, "DIR", "where the report goes (default: caisson-compare)"),
     COMPARE("quiet", 'q', OPTION_FLAG, quiet, NULL, "no progress"),
-    COMPARE(
-        "rounds", 0, OPTION_NUMBER, rounds, "N", "how often each is measured (default: 6, with --full 30)"),
+    COMPARE("rounds", 0, OPTION_NUMBER, rounds, "N",
+        "how often a start is measured (default: what fits into 145 s, with --full 30)"),
     COMPARE("runtimes", 0, OPTION_TEXT, runtimes, "LIST",
         "only some of host, runc, crun, runsc, kata, caisson, or paths of OCI runtimes"),
     COMPARE("unlike", 0, OPTION_FLAG, unlike, NULL,
@@ -92,21 +99,11 @@ static struct error *choose_parts(const char *list, struct session_options *sess
             session->groups[group] = true;
         else
             return error_new(ERROR_INVALID_ARGUMENT,
-                "--only %s: there are isolation, startup, syscalls, cpu, files, network, memory and density",
+                "--only: \"%s\" is none of isolation, startup, syscalls, cpu, files, network, memory and "
+                "density",
                 *name);
     }
     return NULL;
-}
-
-static bool program_is_there(const char *name)
-{
-    _cleanup_strv_ char **directories = strv_split(getenv("PATH") ?: "", ':');
-    STRV_FOREACH (directory, directories) {
-        _cleanup_free_ char *path = must_printf("%s/%s", *directory, name);
-        if (access(path, X_OK) == 0)
-            return true;
-    }
-    return false;
 }
 
 /* NULL: the runtimes themselves. */
@@ -121,22 +118,44 @@ static struct error *choose_way(const struct compare_settings *settings, const c
     return NULL;
 }
 
+static struct error *choose_numbers(const struct compare_settings *settings, struct session_options *session)
+{
+    bool has_density = settings->density || session->groups[GROUP_DENSITY];
+    if (settings->rounds != NOT_GIVEN && (settings->rounds < 1 || settings->rounds > ROUNDS_MAX))
+        return error_new(ERROR_INVALID_ARGUMENT, "--rounds is from 1 to %d", ROUNDS_MAX);
+    if (settings->containers != NOT_GIVEN &&
+        (settings->containers < 2 || settings->containers > CONTAINERS_MAX))
+        return error_new(ERROR_INVALID_ARGUMENT, "--containers is from 2 to %d", CONTAINERS_MAX);
+    if (settings->containers != NOT_GIVEN && !has_density)
+        return error_new(ERROR_INVALID_ARGUMENT, "--containers is for --density");
+    if (settings->rounds != NOT_GIVEN)
+        session->rounds = (unsigned)settings->rounds;
+    if (has_density)
+        session->density = settings->containers != NOT_GIVEN ? (unsigned)settings->containers
+                           : settings->full                  ? DENSITY_FULL
+                                                             : DENSITY_QUICK;
+    return NULL;
+}
+
 static struct error *choose_session(const struct compare_settings *settings, struct session_options *session)
 {
+    bool is_bounded = !settings->full && settings->rounds == NOT_GIVEN;
     *session = (struct session_options){.rounds = settings->full ? ROUNDS_FULL : ROUNDS_QUICK,
-        .file_bytes = settings->full ? FILE_BYTES_FULL : FILE_BYTES_QUICK};
-    if (settings->containers == 1 || settings->containers > CONTAINERS_MAX)
-        return error_new(ERROR_INVALID_ARGUMENT, "--containers is from 2 to %d", CONTAINERS_MAX);
-    if (settings->rounds > ROUNDS_MAX)
-        return error_new(ERROR_INVALID_ARGUMENT, "--rounds is at most %d", ROUNDS_MAX);
-    if (settings->rounds > 0)
-        session->rounds = (unsigned)settings->rounds;
-    session->load = settings->full && program_is_there("wrk");
+        .budget_milliseconds = is_bounded ? BUDGET_QUICK_MILLISECONDS : 0,
+        .limit_milliseconds = is_bounded ? LIMIT_QUICK_MILLISECONDS : LIMIT_FULL_MILLISECONDS,
+        .file_bytes = settings->full ? FILE_BYTES_FULL : FILE_BYTES_QUICK,
+        .seconds = settings->full ? 3 : 1};
     TRY(choose_parts(settings->only, session));
-    if (settings->density || session->groups[GROUP_DENSITY])
-        session->density = settings->containers > 0 ? (unsigned)settings->containers
-                           : settings->full         ? DENSITY_FULL
-                                                    : DENSITY_QUICK;
+    return choose_numbers(settings, session);
+}
+
+static struct error *choose_runtimes(const char *list, char ***ret_runtimes)
+{
+    _cleanup_strv_ char **names = list ? strv_split(list, ',') : NULL;
+    STRV_FOREACH (name, names)
+        if (!**name)
+            return error_new(ERROR_INVALID_ARGUMENT, "--runtimes \"%s\" has an empty name in it", list);
+    *ret_runtimes = TAKE_PTR(names);
     return NULL;
 }
 
@@ -234,7 +253,7 @@ static char *own_command(const struct compare_settings *settings)
         strv_append_printf(&words, "--only %s", settings->only);
     if (settings->density)
         strv_append(&words, "--density");
-    if (settings->containers > 0)
+    if (settings->containers != NOT_GIVEN)
         strv_append_printf(&words, "--containers %lld", (long long)settings->containers);
     if (settings->via)
         strv_append_printf(&words, "--via %s", settings->via);
@@ -242,35 +261,43 @@ static char *own_command(const struct compare_settings *settings)
         strv_append_printf(&words, "--app %s", settings->app);
     if (settings->runtimes)
         strv_append_printf(&words, "--runtimes %s", settings->runtimes);
-    if (settings->rounds > 0)
+    if (settings->rounds != NOT_GIVEN)
         strv_append_printf(&words, "--rounds %lld", (long long)settings->rounds);
     return strv_join(words, " ");
 }
 
-static struct error *measure(const struct compare_settings *settings, struct results **ret_results)
+/* What was asked for, all of it checked before anything is done. The strings are the settings' and the
+ * caller's. */
+static struct error *choose(const struct compare_settings *settings, struct compare_options *options)
+{
+    if (settings->unlike)
+        return error_new(ERROR_INVALID_ARGUMENT, "--unlike is for --diff");
+    TRY(choose_way(settings, &options->containerd));
+    TRY(choose_session(settings, &options->session));
+    TRY(choose_runtimes(settings->runtimes, &options->runtimes));
+    TRY(prepare_output(settings->output));
+    return settings->evidence ? lab_prepare(settings->evidence) : NULL;
+}
+
+static struct error *measure(
+    const struct compare_settings *settings, struct compare_options *options, struct results **ret_results)
 {
     struct teller teller = {
         .terminal = isatty(STDERR_FILENO), .quiet = settings->quiet, .begun = time(NULL), .told = -1};
-    _cleanup_strv_ char **capabilities = NULL, **runtimes = NULL;
+    _cleanup_strv_ char **capabilities = NULL;
     _cleanup_free_ char *self = NULL, *probe = NULL;
     TRY(program_self(&self));
     TRY(find_probe(self, &probe));
     TRY(capabilities_choose(NULL, NULL, false, &capabilities));
     _cleanup_json_ json_t *seccomp = seccomp_default(capabilities);
-    if (settings->runtimes)
-        runtimes = strv_split(settings->runtimes, ',');
-    struct compare_options options = {.probe = probe,
-        .caisson = self,
-        .runtimes = runtimes,
-        .app = settings->app,
-        .seccomp = seccomp,
-        .capabilities = capabilities,
-        .progress = tell,
-        .context = &teller};
-    TRY(choose_way(settings, &options.containerd));
-    TRY(choose_session(settings, &options.session));
-    TRY(prepare_output(settings->output));
-    struct error *error = compare(&options, ret_results);
+    options->probe = probe;
+    options->caisson = self;
+    options->app = settings->app;
+    options->seccomp = seccomp;
+    options->capabilities = capabilities;
+    options->progress = tell;
+    options->context = &teller;
+    struct error *error = compare(options, ret_results);
     tell_end(&teller);
     TRY(error);
     (*ret_results)->command = own_command(settings);
@@ -306,28 +333,51 @@ static struct error *show_difference(char **arguments, bool unlike)
     return NULL;
 }
 
+/* The figures are said first: they are not lost where the report cannot be written. */
+static struct error *tell_results(const struct compare_settings *settings, const struct results *results)
+{
+    _cleanup_free_ char *summary = report_summary(results);
+    printf("%s\n\n", summary);
+    TRY(write_report(results, settings->output));
+    if (settings->evidence)
+        TRY(lab_write(results, settings->evidence));
+    printf("%sThe report: %s/compare.html, compare.md, compare.json\n",
+        results->interrupted ? "Interrupted: what was measured is kept. " : "", settings->output);
+    return NULL;
+}
+
+static struct error *measure_and_tell(
+    const struct compare_settings *settings, struct compare_options *options, int *ret_code)
+{
+    _cleanup_results_ struct results *results = NULL;
+    bool is_guard;
+    TRY(choose(settings, options));
+    TRY(guard_split(compare_place(), options->containerd, &is_guard, ret_code));
+    if (is_guard)
+        return NULL;
+    TRY(measure(settings, options, &results));
+    TRY(tell_results(settings, results));
+    *ret_code = results->interrupted ? INTERRUPTED_CODE : 0;
+    return NULL;
+}
+
 static struct error *run_compare(void *context, char **arguments, int *ret_code)
 {
     const struct compare_settings *settings = context;
-    _cleanup_results_ struct results *results = NULL;
+    struct compare_options options = {0};
     *ret_code = 0;
     if (settings->diff)
         return show_difference(arguments, settings->unlike);
     if (*arguments)
         return error_new(
             ERROR_INVALID_ARGUMENT, "%s: runtimes are named with --runtimes %s", *arguments, *arguments);
-    TRY(measure(settings, &results));
-    TRY(write_report(results, settings->output));
-    if (settings->evidence)
-        TRY(lab_write(results, settings->evidence));
-    _cleanup_free_ char *summary = report_summary(results);
-    printf("%s\n\n%sThe report: %s/compare.html, compare.md, compare.json\n", summary,
-        results->interrupted ? "Interrupted: what was measured is kept. " : "", settings->output);
-    *ret_code = results->interrupted ? INTERRUPTED_CODE : 0;
-    return NULL;
+    struct error *error = measure_and_tell(settings, &options, ret_code);
+    strv_free(options.runtimes);
+    return error;
 }
 
-static const struct compare_settings compare_defaults = {.output = "caisson-compare"};
+static const struct compare_settings compare_defaults = {
+    .output = "caisson-compare", .rounds = NOT_GIVEN, .containers = NOT_GIVEN};
 
 const struct verb verb_compare = {
     .name = "compare",

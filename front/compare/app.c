@@ -81,6 +81,7 @@ void app_close(struct app *app)
     image_free(app->image);
     free(app->rootfs);
     free(app->unmounted);
+    free(app->unimported);
     *app = (struct app){0};
 }
 

@@ -15,9 +15,10 @@
 struct app {
     const char *source; /* as the user gave it */
     struct image *image;
-    uint16_t port;   /* that it listens at */
-    char *rootfs;    /* where it is mounted; NULL: it could not be */
-    char *unmounted; /* why not */
+    uint16_t port;    /* that it listens at */
+    char *rootfs;     /* where it is mounted; NULL: it could not be */
+    char *unmounted;  /* why not */
+    char *unimported; /* why containerd has it not; NULL: it has it, or is not there */
 };
 
 /* The first exposed port of TCP; INVALID_ARGUMENT where there is none. Pure. */

@@ -19,7 +19,7 @@ static json_t *strings(char *const *vector)
 
 static json_t *process(const struct workplace *workplace, const struct purpose *purpose)
 {
-    json_t *arguments = json_pack("[s]", "/probe"), *command = strings(purpose->command);
+    json_t *arguments = json_pack("[s]", purpose_program(purpose)), *command = strings(purpose->command);
     json_array_extend(arguments, command);
     json_decref(command);
     json_t *capabilities = json_object();
@@ -79,6 +79,8 @@ struct error *bundle_store(struct subject *subject, json_t *config_taken, char *
 {
     _cleanup_free_ char *bundle = must_printf("%s/bundle-%u", subject->state, subject->bundles++);
     _cleanup_free_ char *path = must_printf("%s/config.json", bundle);
+    if (subject->prepare) /* no cgroup but the second version's, where a filter of devices is another thing */
+        json_object_del(json_object_get(config_taken, "linux"), "resources");
     _cleanup_free_ char *text = json_dumps(config_taken, JSON_COMPACT);
     json_decref(config_taken);
     if (mkdir(bundle, 0700) < 0)

@@ -27,13 +27,14 @@ static bool remove_once(const char *prefix, const char *namespace)
     return all;
 }
 
-void cgroups_sweep(struct launcher *launcher)
+void cgroups_sweep(struct launcher *launcher, pid_t owner)
 {
-    _cleanup_free_ char *prefix = must_printf("/compare-%d-", (int)getpid());
+    _cleanup_free_ char *prefix = must_printf("/compare-%d-", (int)owner);
     /* containerd's runtimes make one for its namespace above the containers'. */
-    _cleanup_free_ char *namespace = must_printf("/caisson-compare-%d", (int)getpid());
+    _cleanup_free_ char *namespace = must_printf("/caisson-compare-%d-", (int)owner);
+    bool was_calm = launcher->calm;
     launcher->calm = true;
     for (int i = 0; i < TRIES && !remove_once(prefix, namespace); i++)
         launcher_wait(launcher, TRY_MILLISECONDS);
-    launcher->calm = false;
+    launcher->calm = was_calm;
 }

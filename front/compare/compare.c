@@ -3,25 +3,13 @@
 
 #include "base/path.h"
 #include "compare/app.h"
+#include "compare/leftovers.h"
 #include "compare/machine.h"
+#include "compare/tools.h"
 
-#include <fts.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-static void remove_tree(const char *directory)
-{
-    char *const roots[] = {(char *)(uintptr_t)directory, NULL};
-    FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
-    FTSENT *entry;
-    while (walk && (entry = fts_read(walk)))
-        if (entry->fts_info != FTS_D)
-            (void)remove(entry->fts_path);
-    if (walk)
-        fts_close(walk);
-}
 
 static char *now_text(void)
 {
@@ -33,22 +21,6 @@ static char *now_text(void)
     return must_copy(text);
 }
 
-/* What was measured in which place, and what makes it unlike the others. */
-static void note_places(const struct subject *subject)
-{
-    const char *root = subject->ops == &subject_caisson
-                           ? "in the guest's memory (the writable layer of its image)"
-                       : subject->ops == &subject_oci        ? "in a plain directory of the host"
-                       : subject->ops == &subject_containerd ? "in the snapshotter's writable layer"
-                                                             : "on the host";
-    for (enum metric metric = METRIC_ROOT_WRITE; metric <= METRIC_ROOT_RANDOM_WRITE; metric++)
-        subject->result->series[metric].note = must_copy(root);
-    if (!subject->ops->create)
-        for (enum metric metric = METRIC_CREATE; metric <= METRIC_DELETE; metric++)
-            if (metric != METRIC_EXEC || !subject->ops->exec)
-                subject->result->series[metric].note = must_copy("has no such step of its own");
-}
-
 static struct error *measure_all(
     const struct compare_options *options, const struct workplace *workplace, struct results *results)
 {
@@ -58,12 +30,11 @@ static struct error *measure_all(
         .subjects = subjects,
         .launcher = workplace->launcher,
         .progress = options->progress,
-        .context = options->context};
+        .context = options->context,
+        .begun = workplace->begun};
     if (options->progress)
         options->progress(options->context, "", "looking for runtimes", 0);
     session.count = subjects_find(workplace, options->runtimes, results, subjects, ARRAY_SIZE(subjects));
-    for (size_t i = 0; i < session.count; i++)
-        note_places(subjects[i]);
     struct error *error = NULL;
     if (session.count > 0)
         session_run(&session);
@@ -77,30 +48,55 @@ static struct error *measure_all(
     return error;
 }
 
-/* What the containers need that is not the probe's: containerd's image, the application. */
-static struct error *equip(const struct compare_options *options, struct workplace *workplace,
-    struct app *app, struct results *results)
+static struct error *equip_tools(
+    const struct compare_options *options, const struct workplace *workplace, struct toolbox *toolbox)
 {
+    const bool *asked = options->session.groups;
+    const bool wanted[TOOL_COUNT] = {[TOOL_SYSBENCH] = asked[GROUP_CPU],
+        [TOOL_FIO] = asked[GROUP_FILES],
+        [TOOL_WRK] = asked[GROUP_NETWORK]};
+    return toolbox_fill(workplace->launcher, workplace->rootfs, wanted, toolbox);
+}
+
+static struct error *equip_app(
+    const struct compare_options *options, const struct workplace *workplace, struct app *app)
+{
+    if (options->progress)
+        options->progress(options->context, "", "loading the application", 0);
+    TRY(app_open(workplace, options->app, app));
+    struct error *error = workplace->containerd ? containerd_import_app(workplace, options->app) : NULL;
+    if (error)
+        app->unimported = must_copy(error_message(error));
+    error_free(error);
+    return NULL;
+}
+
+/* What the containers need besides the probe. */
+static struct error *equip(const struct compare_options *options, struct workplace *workplace,
+    struct app *app, struct toolbox *toolbox, struct results *results)
+{
+    TRY(equip_tools(options, workplace, toolbox));
+    workplace->toolbox = toolbox;
+    json_object_set_new(results->machine, "tools", toolbox_describe(toolbox));
     if (workplace->containerd) {
         TRY(containerd_version(workplace, &results->via));
         TRY(containerd_enter(workplace));
     }
     if (!options->app)
         return NULL;
-    if (options->progress)
-        options->progress(options->context, "", "loading the application", 0);
-    TRY(app_open(workplace, options->app, app));
+    TRY(equip_app(options, workplace, app));
     workplace->app = app;
     return NULL;
 }
 
 static struct error *compare_in(const struct compare_options *options, struct launcher *launcher,
-    const char *directory, struct results *results)
+    const char *directory, double begun, struct results *results)
 {
     _cleanup_free_ char *rootfs = must_printf("%s/rootfs", directory);
     _cleanup_free_ char *volume = must_printf("%s/volume", directory);
-    _cleanup_free_ char *namespace = must_printf("caisson-compare-%d", (int)getpid());
+    _cleanup_free_ char *namespace = owner_namespace(owner_self());
     struct app app = {0};
+    struct toolbox toolbox = {0};
     struct workplace workplace = {.directory = directory,
         .rootfs = rootfs,
         .volume = volume,
@@ -110,14 +106,16 @@ static struct error *compare_in(const struct compare_options *options, struct la
         .namespace = namespace,
         .seccomp = options->seccomp,
         .capabilities = options->capabilities,
-        .launcher = launcher};
+        .launcher = launcher,
+        .begun = begun};
     TRY(rootfs_make(rootfs, options->probe));
     if (mkdir(volume, 0755) < 0)
         return error_errno(errno, "making %s", volume);
-    struct error *error = equip(options, &workplace, &app, results);
+    struct error *error = equip(options, &workplace, &app, &toolbox, results);
     if (!error)
         error = measure_all(options, &workplace, results);
     app_close(&app);
+    toolbox_clear(&toolbox);
     if (results->via) /* containerd answered */
         containerd_leave(&workplace);
     return error;
@@ -140,24 +138,32 @@ static void note_conditions(struct results *results, struct steal before)
     json_object_set_new(results->machine, "load_after", json_real(machine_load()));
 }
 
+const char *compare_place(void)
+{
+    const char *place = getenv("TMPDIR");
+    return place && *place ? place : "/var/tmp";
+}
+
 struct error *compare(const struct compare_options *options, struct results **ret_results)
 {
+    double begun = milliseconds_now();
     _cleanup_results_ struct results *results = results_new();
-    _cleanup_free_ char *directory = must_printf("%s/caisson-compare.XXXXXX", getenv("TMPDIR") ?: "/var/tmp");
+    _cleanup_free_ char *directory = owner_directory(owner_self(), compare_place());
     struct launcher launcher = {.signals = -1};
     TRY(launcher_open(&launcher)); /* first: from here on a signal leaves nothing behind */
     struct error *error = NULL;
+    leftovers_sweep(&launcher, compare_place(), options->containerd);
     results->started = now_text();
     results->machine = machine_describe();
     results->file_bytes = (int64_t)options->session.file_bytes;
     struct steal before = machine_steal();
     if (!mkdtemp(directory))
-        error = error_errno(errno, "making a directory %s; set TMPDIR to a place with 100 MB", directory);
+        error = error_errno(errno, "making a directory %s; set TMPDIR to a place with 300 MB", directory);
     else
-        error = compare_in(options, &launcher, directory, results);
-    cgroups_sweep(&launcher);
-    if (*directory && access(directory, F_OK) == 0)
-        remove_tree(directory);
+        error = compare_in(options, &launcher, directory, begun, results);
+    cgroups_sweep(&launcher, getpid());
+    if (access(directory, F_OK) == 0)
+        error_free(tree_remove(directory));
     launcher_close(&launcher);
     TRY(forgive_interruption(error, results));
     note_conditions(results, before);

@@ -8,7 +8,7 @@
 struct compare_options {
     const char *probe;      /* the probe's program */
     const char *caisson;    /* this program */
-    char *const *runtimes;  /* NULL: all that are there */
+    char **runtimes;        /* NULL: all that are there; the caller's */
     const char *containerd; /* its address, to have the containers started by it; NULL: by the runtimes */
     const char *app;        /* an image of a web application, or NULL */
     const json_t *seccomp;  /* linux.seccomp of an ordinary container, and its capabilities */
@@ -18,7 +18,10 @@ struct compare_options {
     void *context;
 };
 
-/* Measures. An interruption is no error: the results say so. Nothing is left behind. */
+/* Where the work lies: TMPDIR, or /var/tmp. */
+const char *compare_place(void);
+/* Measures, after clearing up what dead runs left there. An interruption is no error: the results say so.
+   Nothing is left behind. */
 struct error *compare(const struct compare_options *options, struct results **ret_results);
 
 /* Pure: a root file system for all: directories, the probe, and the files for the walk below /usr. */

@@ -81,7 +81,7 @@ static void disperse(struct subject *subject, struct crowd *crowd)
 {
     for (size_t i = 0; i < crowd->count; i++) {
         subject->ops->end(subject, crowd->ids[i]);
-        kept_end(&crowd->members[i]);
+        kept_end(&crowd->members[i], subject->ops->is_plain);
         free(crowd->ids[i]);
     }
     free(crowd->members);

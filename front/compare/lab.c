@@ -118,10 +118,15 @@ static char *summary_text(const struct lab *lab)
 
 /* ---- files ---- */
 
-static struct error *make_directory(const struct lab *lab, const char *name)
+static struct error *make_directory(const char *directory, const char *name)
 {
-    _cleanup_free_ char *path = must_printf("%s/%s", lab->directory, name);
-    return mkdir(path, 0755) < 0 && errno != EEXIST ? error_errno(errno, "making %s", path) : NULL;
+    struct stat status;
+    _cleanup_free_ char *path = must_printf("%s%s%s", directory, *name ? "/" : "", name);
+    if (mkdir(path, 0755) < 0 && errno != EEXIST)
+        return error_errno(errno, "making the directory %s for the evidence", path);
+    if (stat(path, &status) < 0 || !S_ISDIR(status.st_mode))
+        return error_new(ERROR_INVALID_ARGUMENT, "--evidence: %s is no directory", path);
+    return access(path, W_OK) < 0 ? error_errno(errno, "writing evidence to %s", path) : NULL;
 }
 
 static struct error *put(const struct lab *lab, const char *name, char *text_taken)
@@ -169,12 +174,17 @@ static void choose(struct lab *lab)
     }
 }
 
-struct error *lab_write(const struct results *results, const char *directory)
+struct error *lab_prepare(const char *directory)
 {
     static const char *const below[] = {"", "setup", "runc", "kata", "analysis", "isolation", "bench"};
-    struct lab lab = {.results = results, .directory = directory};
     for (size_t i = 0; i < ARRAY_SIZE(below); i++)
-        TRY(make_directory(&lab, below[i]));
+        TRY(make_directory(directory, below[i]));
+    return NULL;
+}
+
+struct error *lab_write(const struct results *results, const char *directory)
+{
+    struct lab lab = {.results = results, .directory = directory};
     choose(&lab);
     return put_files(&lab);
 }

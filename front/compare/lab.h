@@ -8,5 +8,7 @@
 
 #include "compare/results.h"
 
-/* Makes the directory and what is missing above its files. */
+/* Makes the directories, so that nothing is measured for a place that cannot be written. */
+struct error *lab_prepare(const char *directory);
+/* Writes the files, to directories that lab_prepare made. */
 struct error *lab_write(const struct results *results, const char *directory);

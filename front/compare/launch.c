@@ -2,7 +2,7 @@
 #include "compare/launch.h"
 
 #include "base/fd.h"
-#include "base/process.h"
+#include "base/strv.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -40,6 +40,23 @@ static int64_t now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
+double milliseconds_now(void)
+{
+    return (double)now() / 1e6;
+}
+
+char *program_find(const char *name)
+{
+    _cleanup_strv_ char **directories = strv_split(getenv("PATH") ?: "/usr/sbin:/usr/bin:/sbin:/bin", ':');
+    STRV_FOREACH (directory, directories) {
+        char *path = must_printf("%s/%s", *directory, name);
+        if (access(path, X_OK) == 0)
+            return path;
+        free(path);
+    }
+    return NULL;
+}
+
 /* ---- signals ---- */
 
 struct error *launcher_open(struct launcher *launcher)
@@ -48,6 +65,7 @@ struct error *launcher_open(struct launcher *launcher)
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, NULL);
     *launcher = (struct launcher){.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
@@ -140,8 +158,12 @@ static struct error *spawn(struct launcher *launcher, char *const *arguments, st
 {
     struct process_fd fds[2] = {{.fd = -1}, {.fd = -1}};
     struct error *error = open_pipes(running, fds);
-    const struct process_options options = {
-        .arguments = arguments, .fds = fds, .fd_count = ARRAY_SIZE(fds), .new_session = true};
+    const struct process_options options = {.arguments = arguments,
+        .fds = fds,
+        .fd_count = ARRAY_SIZE(fds),
+        .new_session = true,
+        .die_with_parent = true,
+        .prepare = launcher->prepare};
     running->begun = now();
     if (!error)
         error = process_spawn(&options, &running->pid);
@@ -266,6 +288,16 @@ struct error *launch_checked(
     return NULL;
 }
 
+void launch_calmly(struct launcher *launcher, char *const *arguments, int limit_milliseconds)
+{
+    struct launched launched = {0};
+    bool was_calm = launcher->calm;
+    launcher->calm = true;
+    error_free(launch(launcher, arguments, limit_milliseconds, &launched));
+    launcher->calm = was_calm;
+    launched_clear(&launched);
+}
+
 /* ---- one that goes on ---- */
 
 struct error *keep(struct launcher *launcher, char *const *arguments, const char *line,
@@ -292,12 +324,12 @@ struct error *keep(struct launcher *launcher, char *const *arguments, const char
     return NULL;
 }
 
-void kept_end(struct kept *kept)
+void kept_end(struct kept *kept, bool at_once)
 {
     if (kept->pid == 0)
         return;
     struct pollfd ended = {.fd = kept->handle, .events = POLLIN};
-    if (poll(&ended, 1, FAREWELL_MILLISECONDS) == 0)
+    if (poll(&ended, 1, at_once ? 0 : FAREWELL_MILLISECONDS) == 0)
         syscall(SYS_pidfd_send_signal, kept->handle, SIGKILL, NULL, 0);
     reap(kept->pid);
     close_fd(kept->handle);

@@ -7,18 +7,20 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/process.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-/* One for the whole program: it takes SIGINT and SIGTERM, which end what runs, and SIGCHLD, because a runtime
-   may wait for the end of what became our child. */
+/* One for the whole program: it takes SIGINT, SIGTERM and SIGHUP, which end what runs, and SIGCHLD, because a
+   runtime may wait for the end of what became our child. */
 struct launcher {
-    int signals;      /* signalfd */
-    bool interrupted; /* somebody asked for the end */
-    bool calm;        /* cleaning up: goes on all the same */
+    int signals;              /* signalfd */
+    bool interrupted;         /* somebody asked for the end */
+    bool calm;                /* cleaning up: goes on all the same */
+    process_prepare *prepare; /* in each program before it begins; NULL: nothing */
 };
 
 struct error *launcher_open(struct launcher *launcher);
@@ -27,6 +29,11 @@ void launcher_close(struct launcher *launcher);
 bool launcher_interrupted(struct launcher *launcher);
 /* Passes time, less when a signal comes. */
 void launcher_wait(struct launcher *launcher, int milliseconds);
+
+/* CLOCK_MONOTONIC. */
+double milliseconds_now(void);
+/* In PATH, owned by the caller; NULL where it is not. */
+char *program_find(const char *name);
 
 struct launched {
     double milliseconds;
@@ -45,6 +52,9 @@ struct error *launch(
 struct error *launch_checked(
     struct launcher *launcher, char *const *arguments, int limit_milliseconds, struct launched *ret_launched);
 
+/* For clearing up: goes on after a signal, and how it ends is no matter. */
+void launch_calmly(struct launcher *launcher, char *const *arguments, int limit_milliseconds);
+
 /* A process that goes on: started, and back when it has printed a line. */
 struct kept {
     pid_t pid;  /* 0: none */
@@ -54,8 +64,9 @@ struct kept {
 
 struct error *keep(struct launcher *launcher, char *const *arguments, const char *line,
     int limit_milliseconds, struct kept *ret_kept);
-/* Waits a moment for it to end, as its container has; then kills it, and reaps it. */
-void kept_end(struct kept *kept);
+/* Waits a moment for it to end, as its container has, unless it is to end at once; then kills it, and reaps
+ * it. */
+void kept_end(struct kept *kept, bool at_once);
 
 /* ---- descendants ---- */
 
@@ -71,6 +82,7 @@ struct usage descendants_usage(const char *mark);
 /* Kills and reaps them all; returns how many there were. */
 unsigned descendants_end(void);
 
-/* Removes the cgroups that runtimes left of containers of ours, which have "compare-PID-" before their names.
-   A runtime that removes a cgroup while the kernel still tidies up in it gives up, some without a word. */
-void cgroups_sweep(struct launcher *launcher);
+/* Removes the cgroups that runtimes left of that process's containers, which have "compare-PID-" before their
+   names. A runtime that removes a cgroup while the kernel still tidies up in it gives up, some without a
+   word. */
+void cgroups_sweep(struct launcher *launcher, pid_t owner);

@@ -13,7 +13,8 @@ static bool run_timed(
     struct session *session, struct subject *subject, char *const *arguments, enum metric metric, bool counts)
 {
     struct launched launched = {0};
-    struct error *error = launch_checked(session->launcher, arguments, RUN_LIMIT_MILLISECONDS, &launched);
+    struct error *error =
+        launch_checked(session->launcher, arguments, session->options->limit_milliseconds, &launched);
     if (error)
         take_failure(subject, error, metric, metric);
     else if (counts)
@@ -97,6 +98,13 @@ static void time_exec(struct session *session, struct subject *subject, bool cou
 
 void measure_startup(struct session *session, struct subject *subject, bool counts)
 {
+    static const char none[] = "has no such step of its own";
+    if (!subject->ops->create) {
+        subject_note(subject, METRIC_CREATE, METRIC_START, none);
+        subject_note(subject, METRIC_DELETE, METRIC_DELETE, none);
+    }
+    if (!subject->ops->create && !subject->ops->exec)
+        subject_note(subject, METRIC_EXEC, METRIC_EXEC, none);
     time_run(session, subject, counts);
     if (subject->result->stopped)
         return;
@@ -132,12 +140,23 @@ void measure_work(struct session *session, struct subject *subject, bool counts)
         measure_kinds(session, subject, walk, METRIC_WALK, METRIC_WALK, counts);
 }
 
+/* What a root file system lies on, which is not alike. */
+const char *root_place(const struct subject *subject)
+{
+    if (subject->ops == &subject_caisson)
+        return "in the guest's memory (the writable layer of its image)";
+    if (subject->ops == &subject_oci)
+        return "in a plain directory of the host";
+    return subject->ops == &subject_containerd ? "in the snapshotter's writable layer" : "on the host";
+}
+
 void measure_files(struct session *session, struct subject *subject, bool counts)
 {
     _cleanup_free_ char *bytes = must_printf("%llu", (unsigned long long)session->options->file_bytes);
     char *root[] = {(char[]){"files"}, (char[]){"/tmp"}, bytes, NULL};
     char *volume[] = {(char[]){"files"}, (char[]){"/volume"}, bytes, NULL};
     _cleanup_json_ json_t *answer = NULL;
+    subject_note(subject, METRIC_ROOT_WRITE, METRIC_ROOT_RANDOM_WRITE, root_place(subject));
     measure_kinds(session, subject, root, METRIC_ROOT_WRITE, METRIC_ROOT_RANDOM_WRITE, counts);
     const struct purpose purpose = {.command = volume, .volume = true};
     struct error *error = run_probe(session, subject, &purpose, &answer);

@@ -6,68 +6,64 @@
 
 #include "base/strv.h"
 
-#include <string.h>
-
 #define REQUESTS 50
 #define READY_MILLISECONDS 60000
 
 /* Containers on the host's network take the port itself. */
-static struct error *check_port(uint16_t port, uint16_t listened)
+static struct error *check_port(const struct endpoint *endpoint, uint16_t listened)
 {
-    if (port == listened && http_is_open(port))
+    if (endpoint->port == listened && http_is_open(endpoint))
         return error_new(ERROR_FAILED_PRECONDITION,
-            "port %u of the host is in use, where the application would listen", port);
+            "port %u of the host is in use, where the application would listen", endpoint->port);
     return NULL;
 }
 
-static struct error *ask_all(struct session *session, struct subject *subject, uint16_t port, bool counts)
+static struct error *ask_all(
+    struct session *session, struct subject *subject, const struct endpoint *endpoint, bool counts)
 {
     struct series *series = subject->result->series;
-    double begun = http_now(), value;
-    TRY(http_first_answer(session->launcher, port, READY_MILLISECONDS));
+    double begun = milliseconds_now(), value;
+    TRY(http_first_answer(session->launcher, endpoint, READY_MILLISECONDS));
     if (counts)
-        series_add(&series[METRIC_APP_READY], http_now() - begun);
+        series_add(&series[METRIC_APP_READY], milliseconds_now() - begun);
     for (int i = 0; i < REQUESTS && !launcher_interrupted(session->launcher); i++) {
-        TRY(http_page(port, &value));
+        TRY(http_page(endpoint, &value));
         if (counts)
             series_add(&series[METRIC_APP_LATENCY], value);
     }
     return NULL;
 }
 
-static struct error *run_and_ask(struct session *session, struct subject *subject, bool counts)
+static struct error *run_and_ask(struct session *session, struct subject *subject,
+    const struct network_space *space, struct endpoint *endpoint, bool counts)
 {
-    const struct app *app = subject->workplace->app;
     _cleanup_free_ char *id = must_printf("compare-%d-%s-app", (int)getpid(), subject->result->name);
     _cleanup_strv_ char **arguments = NULL;
     struct kept kept = {0};
-    uint16_t port;
-    TRY(http_free_port(&port));
-    TRY(subject->ops->run_app(subject, id, &port, &arguments));
-    TRY(check_port(port, app->port));
+    TRY(subject->ops->run_app(subject, id, space, endpoint, &arguments));
+    TRY(check_port(endpoint, subject->workplace->app->port));
     /* It says nothing that could be waited for: its answers tell. */
     TRY(keep(session->launcher, arguments, "", READY_MILLISECONDS, &kept));
-    struct error *error = ask_all(session, subject, port, counts);
+    struct error *error = ask_all(session, subject, endpoint, counts);
+    if (!error)
+        measure_load(session, subject, endpoint, METRIC_APP_LOAD, counts);
     end_probe(subject, &kept, id);
     return error;
 }
 
-static void note(struct subject *subject, const char *text)
-{
-    struct series *series = subject->result->series;
-    for (enum metric metric = METRIC_APP_READY; metric <= METRIC_APP_LATENCY; metric++)
-        if (!series[metric].note)
-            series[metric].note = must_copy(text);
-}
-
 void measure_application(struct session *session, struct subject *subject, bool counts)
 {
-    const char *path = network_path(subject);
-    note(
-        subject, !subject->ops->run_app ? "images are run by runtimes that are started directly only" : path);
-    if (!subject->ops->run_app)
+    struct network_space space = {0};
+    struct endpoint endpoint;
+    if (!subject->ops->run_app) {
+        subject_note(subject, METRIC_APP_READY, METRIC_APP_LOAD, "the host itself runs no images");
         return;
-    struct error *error = run_and_ask(session, subject, counts);
+    }
+    subject_note(subject, METRIC_APP_READY, METRIC_APP_LATENCY, network_path(subject));
+    struct error *error = find_place(session, subject, &space, &endpoint);
+    if (!error)
+        error = run_and_ask(session, subject, space.path ? &space : NULL, &endpoint, counts);
+    network_space_close(&space);
     if (error)
         take_failure(subject, error, METRIC_APP_READY, METRIC_APP_LATENCY);
 }

@@ -3,6 +3,7 @@
 
 #include "base/strv.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* ---- for the parts ---- */
@@ -13,20 +14,29 @@ static char *new_id(struct subject *subject)
     return must_printf("compare-%d-%s-%u", (int)getpid(), subject->result->name, subject->containers++);
 }
 
-struct error *run_probe(
-    struct session *session, struct subject *subject, const struct purpose *purpose, json_t **ret_answer)
+struct error *run_inside(
+    struct session *session, struct subject *subject, const struct purpose *purpose, char **ret_output)
 {
     _cleanup_free_ char *id = new_id(subject);
     _cleanup_strv_ char **arguments = NULL;
     struct launched launched = {0};
     TRY(subject->ops->run(subject, id, purpose, &arguments));
-    struct error *error = launch_checked(session->launcher, arguments, RUN_LIMIT_MILLISECONDS, &launched);
+    struct error *error =
+        launch_checked(session->launcher, arguments, session->options->limit_milliseconds, &launched);
     if (error)
         subject->ops->end(subject, id);
     else
-        error = json_read(subject->result->name, launched.output, strlen(launched.output), ret_answer);
+        *ret_output = TAKE_PTR(launched.output);
     launched_clear(&launched);
     return error;
+}
+
+struct error *run_probe(
+    struct session *session, struct subject *subject, const struct purpose *purpose, json_t **ret_answer)
+{
+    _cleanup_free_ char *output = NULL;
+    TRY(run_inside(session, subject, purpose, &output));
+    return json_read(subject->result->name, output, strlen(output), ret_answer);
 }
 
 struct error *keep_probe(struct session *session, struct subject *subject, const struct purpose *purpose,
@@ -35,7 +45,8 @@ struct error *keep_probe(struct session *session, struct subject *subject, const
     _cleanup_free_ char *id = new_id(subject);
     _cleanup_strv_ char **arguments = NULL;
     TRY(subject->ops->run(subject, id, purpose, &arguments));
-    struct error *error = keep(session->launcher, arguments, "ready", RUN_LIMIT_MILLISECONDS, ret_kept);
+    struct error *error =
+        keep(session->launcher, arguments, "ready", session->options->limit_milliseconds, ret_kept);
     if (error) {
         subject->ops->end(subject, id);
         return error;
@@ -47,7 +58,7 @@ struct error *keep_probe(struct session *session, struct subject *subject, const
 void end_probe(struct subject *subject, struct kept *kept, const char *id)
 {
     subject->ops->end(subject, id);
-    kept_end(kept);
+    kept_end(kept, subject->ops->is_plain);
     descendants_end();
 }
 
@@ -63,6 +74,13 @@ void take_answer(
     }
 }
 
+void subject_note(struct subject *subject, enum metric first, enum metric last, const char *note)
+{
+    for (enum metric metric = first; metric <= last; metric++)
+        if (!subject->result->series[metric].note)
+            subject->result->series[metric].note = must_copy(note);
+}
+
 void take_failure(struct subject *subject, struct error *error, enum metric first, enum metric last)
 {
     /* Who hangs once would hang in every round, and everybody waits. */
@@ -76,64 +94,132 @@ void take_failure(struct subject *subject, struct error *error, enum metric firs
     error_free(error);
 }
 
-/* ---- rounds ---- */
+/* ---- passes ---- */
 
-static const struct {
+static const struct part {
     enum metric_group group;
     const char *doing;
     void (*measure)(struct session *session, struct subject *subject, bool counts);
-    unsigned every; /* done in one of so many rounds: what takes long needs fewer samples */
+    unsigned weight; /* what takes long is done that much less often */
+    bool warms;      /* its first pass is for files and caches that are cold, and not counted */
+    enum metric first, last;
 } parts[] = {
-    {GROUP_STARTUP, "starting", measure_startup, 1},
-    {GROUP_SYSCALLS, "system calls, processor", measure_work, 3},
-    {GROUP_FILES, "files", measure_files, 3},
-    {GROUP_NETWORK, "network", measure_network, 3},
-    {GROUP_NETWORK, "application", measure_application, 3},
-    {GROUP_MEMORY, "idling", measure_idle, 3},
+    {GROUP_STARTUP, "starting", measure_startup, 1, true, METRIC_RUN, METRIC_DELETE},
+    {GROUP_SYSCALLS, "system calls, processor", measure_work, 2, false, METRIC_GETPPID, METRIC_COPY},
+    {GROUP_FILES, "files", measure_files, 2, false, METRIC_ROOT_WRITE, METRIC_VOLUME_RANDOM_WRITE},
+    {GROUP_NETWORK, "network", measure_network, 2, false, METRIC_HTTP_LATENCY, METRIC_HTTP_LOAD},
+    {GROUP_MEMORY, "idling", measure_idle, 2, false, METRIC_IDLE_MEMORY, METRIC_IDLE_CPU},
+    {GROUP_NETWORK, "application", measure_application, 3, true, METRIC_APP_READY, METRIC_APP_LOAD},
+    {GROUP_CPU, "sysbench", measure_sysbench, 3, false, METRIC_SYSBENCH, METRIC_SYSBENCH},
+    {GROUP_FILES, "fio", measure_fio, 3, false, METRIC_FIO_ROOT_WRITE, METRIC_FIO_VOLUME_RANDOM_WRITE},
 };
 
-static bool is_due(const struct session *session, size_t part, unsigned round)
+static_assert(ARRAY_SIZE(parts) == SESSION_PARTS, "each part has its progress");
+
+static double elapsed(const struct session *session)
 {
-    bool wanted = session->options->groups[parts[part].group];
-    if (parts[part].measure == measure_work)
-        wanted |= session->options->groups[GROUP_CPU];
-    if (parts[part].measure == measure_application)
-        wanted &= session->subjects[0]->workplace->app != NULL;
-    return wanted && round % parts[part].every == 0;
+    return milliseconds_now() - session->begun;
+}
+
+static bool is_over(const struct session *session)
+{
+    double budget = session->options->budget_milliseconds;
+    return launcher_interrupted(session->launcher) || (budget > 0 && elapsed(session) >= budget);
+}
+
+static bool is_wanted(const struct session *session, const struct part *part)
+{
+    const bool *asked = session->options->groups;
+    if (part->measure == measure_application && !session->subjects[0]->workplace->app)
+        return false;
+    return asked[part->group] || (part->measure == measure_work && asked[GROUP_CPU]);
+}
+
+/* How many passes a part gets where time is no matter. */
+static unsigned passes_wanted(const struct session *session, const struct part *part)
+{
+    if (!is_wanted(session, part))
+        return 0;
+    return (session->options->rounds + part->weight - 1) / part->weight + (part->warms ? 1 : 0);
 }
 
 static unsigned count_steps(const struct session *session)
 {
     unsigned steps = session->options->evidence ? 1 : 0;
-    for (unsigned round = 0; round <= session->options->rounds; round++)
-        for (size_t part = 0; part < ARRAY_SIZE(parts); part++)
-            steps += is_due(session, part, round);
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+        steps += passes_wanted(session, &parts[i]);
     steps += session->options->density;
     return steps * (unsigned)session->count;
+}
+
+/* By steps or by time, whichever is nearer to its end. */
+static double share_done(const struct session *session)
+{
+    double budget = session->options->budget_milliseconds;
+    double by_steps = session->steps ? (double)session->steps_done / session->steps : 1;
+    double by_time = budget > 0 ? elapsed(session) / budget : 0;
+    double share = by_time > by_steps ? by_time : by_steps;
+    return share < 1 ? share : 1;
 }
 
 static void tell(struct session *session, const struct subject *subject, const char *doing)
 {
     if (session->progress)
-        session->progress(session->context, subject->result->name, doing,
-            session->steps ? (double)session->steps_done / session->steps : 1);
+        session->progress(session->context, subject->result->name, doing, share_done(session));
     session->steps_done++;
 }
 
-/* Round 0 warms up. */
-static void do_round(struct session *session, unsigned round)
+/* What is done next: the part that is furthest behind for its weight, of those that fit into the time that is
+   left, as far as their last pass tells. SESSION_PARTS: none. */
+static size_t next_part(const struct session *session)
 {
-    for (size_t part = 0; part < ARRAY_SIZE(parts); part++) {
-        for (size_t i = 0; i < session->count; i++) {
-            struct subject *subject = session->subjects[(i + round) % session->count];
-            if (!is_due(session, part, round) || launcher_interrupted(session->launcher))
-                continue;
-            if (subject->result->stopped)
-                continue;
-            tell(session, subject, parts[part].doing);
-            parts[part].measure(session, subject, round > 0);
-            descendants_end();
-        }
+    double budget = session->options->budget_milliseconds;
+    size_t best = SESSION_PARTS;
+    for (size_t i = 0; i < SESSION_PARTS; i++) {
+        const struct part_progress *progress = &session->parts[i];
+        if (progress->passes >= passes_wanted(session, &parts[i]))
+            continue;
+        if (budget > 0 && elapsed(session) + progress->milliseconds > budget)
+            continue;
+        if (best == SESSION_PARTS ||
+            progress->passes * parts[i].weight < session->parts[best].passes * parts[best].weight)
+            best = i;
+    }
+    return best;
+}
+
+static bool is_counted(const struct session *session, size_t part)
+{
+    return session->parts[part].passes > 0 || !parts[part].warms;
+}
+
+/* Every runtime does it once. */
+static void do_pass(struct session *session, size_t part)
+{
+    struct part_progress *progress = &session->parts[part];
+    double begun = milliseconds_now();
+    for (size_t i = 0; i < session->count; i++) {
+        struct subject *subject = session->subjects[(i + progress->passes) % session->count];
+        if (subject->result->stopped || is_over(session))
+            continue;
+        tell(session, subject, parts[part].doing);
+        session->launcher->prepare = subject->prepare;
+        parts[part].measure(session, subject, is_counted(session, part));
+        descendants_end();
+    }
+    progress->milliseconds = milliseconds_now() - begun;
+    progress->passes++;
+}
+
+/* What nobody came to is said where its figures would stand. */
+static void note_what_is_left_out(struct session *session)
+{
+    for (size_t i = 0; i < SESSION_PARTS && !session->launcher->interrupted; i++) {
+        if (!is_wanted(session, &parts[i]) || session->parts[i].passes > (parts[i].warms ? 1 : 0))
+            continue;
+        for (size_t j = 0; j < session->count; j++)
+            subject_note(session->subjects[j], parts[i].first, parts[i].last,
+                "not measured: the time of a quick report was over; --full measures it");
     }
 }
 
@@ -141,6 +227,7 @@ static void gather_evidence(struct session *session)
 {
     for (size_t i = 0; i < session->count && !launcher_interrupted(session->launcher); i++) {
         tell(session, session->subjects[i], "evidence");
+        session->launcher->prepare = session->subjects[i]->prepare;
         measure_evidence(session, session->subjects[i]);
     }
 }
@@ -153,6 +240,7 @@ static void gather_density(struct session *session)
             continue;
         tell(session, subject, "how many fit");
         session->steps_done += session->options->density - 1;
+        session->launcher->prepare = subject->prepare;
         measure_density(session, subject);
     }
 }
@@ -163,8 +251,9 @@ void session_run(struct session *session)
     session->steps_done = 0;
     if (session->options->evidence)
         gather_evidence(session);
-    for (unsigned round = 0; round <= session->options->rounds; round++)
-        do_round(session, round);
+    for (size_t part; !is_over(session) && (part = next_part(session)) != SESSION_PARTS;)
+        do_pass(session, part);
+    note_what_is_left_out(session);
     gather_density(session);
     session->results->rounds = session->options->rounds;
     session->results->interrupted = session->launcher->interrupted;

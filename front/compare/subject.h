@@ -6,7 +6,7 @@
 #pragma once
 
 #include "base/error.h"
-#include "compare/launch.h"
+#include "compare/http.h"
 #include "compare/results.h"
 
 #include <jansson.h>
@@ -22,21 +22,31 @@ struct workplace {
     const char *containerd; /* its address, where containers are started through it; or NULL */
     const char *namespace;  /* of ours in it: nobody else's names are like it */
     const struct app *app;  /* a real application, or NULL */
-    const json_t *seccomp;  /* linux.seccomp for all, and capabilities as "CAP_..." */
+    const struct toolbox *toolbox;
+    const json_t *seccomp; /* linux.seccomp for all, and capabilities as "CAP_..." */
     char *const *capabilities;
     struct launcher *launcher;
+    double begun; /* milliseconds_now() when the comparison began */
 };
 
 /* What a container is started for. */
 struct purpose {
-    char *const *command; /* arguments of /probe */
+    const char *program;  /* NULL: /probe */
+    char *const *command; /* its arguments */
     bool volume;
-    uint16_t port; /* published at 127.0.0.1; 0: no network */
+    uint16_t port;                     /* that it listens at, published at 127.0.0.1; 0: no network */
+    const struct network_space *space; /* through containerd: where it listens instead; or NULL */
 };
+
+static inline const char *purpose_program(const struct purpose *purpose)
+{
+    return purpose->program ?: "/probe";
+}
 
 struct subject;
 
 struct subject_ops {
+    bool is_plain; /* nothing but a process: who kills it has ended its container */
     /* Its version in a line; an error where it cannot even say that. */
     struct error *(*version)(struct subject *subject, char **ret_version);
     /* What has to be there before the first container. May be NULL. */
@@ -50,9 +60,10 @@ struct subject_ops {
     char **(*start)(struct subject *subject, const char *id);
     char **(*remove)(struct subject *subject, const char *id);
     char **(*exec)(struct subject *subject, const char *id, char *const *command);
-    /* The workplace's application, to be asked at *port: published there, or another one is put there. NULL:
-       it cannot be published. */
-    struct error *(*run_app)(struct subject *subject, const char *id, uint16_t *port, char ***ret_arguments);
+    /* The workplace's application, to be asked at *endpoint: published there, or another port is put there.
+       `space` as of a purpose. NULL: it runs no images. */
+    struct error *(*run_app)(struct subject *subject, const char *id, const struct network_space *space,
+        struct endpoint *endpoint, char ***ret_arguments);
     /* Gets rid of a container in any state, without a word. */
     void (*end)(struct subject *subject, const char *id);
     void (*free)(struct subject *subject);
@@ -64,6 +75,7 @@ struct subject {
     struct subject_result *result; /* its name, and where everything goes */
     char *program;
     char *variant;                /* runsc's platform, caisson's hypervisor; or NULL */
+    process_prepare *prepare;     /* what its programs need before they begin; or NULL */
     char *state;                  /* directory of its own */
     unsigned bundles, containers; /* so many were made */
     const char *mark;             /* what finds its processes, see descendants_usage */
@@ -81,6 +93,10 @@ extern const struct subject_ops subject_host, subject_oci, subject_caisson, subj
 /* For subject_containerd: the common files as an image in a namespace of their own; and both away again. */
 struct error *containerd_enter(const struct workplace *workplace);
 void containerd_leave(const struct workplace *workplace);
+/* The application's image, from an archive. */
+struct error *containerd_import_app(const struct workplace *workplace, const char *source);
+/* Removes namespaces of dead runs with all that is in them; returns how many. */
+unsigned containerd_sweep(struct launcher *launcher, const char *address);
 /* Its own version, owned by the caller. */
 struct error *containerd_version(const struct workplace *workplace, char **ret_version);
 

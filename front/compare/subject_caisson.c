@@ -51,8 +51,7 @@ static struct error *prepare(struct subject *subject)
     return NULL;
 }
 
-static struct error *run(
-    struct subject *subject, const char *id, const struct purpose *purpose, char ***ret_arguments)
+static char **begin_run(const struct subject *subject, const char *id)
 {
     char **arguments = begin(subject);
     strv_append(&arguments, "run");
@@ -61,6 +60,13 @@ static struct error *run(
     strv_append(&arguments, id);
     strv_append(&arguments, "--hypervisor");
     strv_append(&arguments, subject->variant);
+    return arguments;
+}
+
+static struct error *run(
+    struct subject *subject, const char *id, const struct purpose *purpose, char ***ret_arguments)
+{
+    char **arguments = begin_run(subject, id);
     if (purpose->volume) {
         strv_append(&arguments, "-v");
         strv_append_printf(&arguments, "%s:/volume", subject->workplace->volume);
@@ -70,24 +76,19 @@ static struct error *run(
         strv_append_printf(&arguments, "127.0.0.1:%u:%u", purpose->port, purpose->port);
     }
     strv_append(&arguments, IMAGE);
-    strv_append(&arguments, "/probe");
+    strv_append(&arguments, purpose_program(purpose));
     strv_extend(&arguments, purpose->command);
     *ret_arguments = arguments;
     return NULL;
 }
 
 /* The image as it says it wants to be run, its port at a port of the host. */
-static struct error *run_app(struct subject *subject, const char *id, uint16_t *port, char ***ret_arguments)
+static struct error *run_app(struct subject *subject, const char *id, const struct network_space *space,
+    struct endpoint *endpoint, char ***ret_arguments)
 {
-    char **arguments = begin(subject);
-    strv_append(&arguments, "run");
-    strv_append(&arguments, "--rm");
-    strv_append(&arguments, "--name");
-    strv_append(&arguments, id);
-    strv_append(&arguments, "--hypervisor");
-    strv_append(&arguments, subject->variant);
+    char **arguments = begin_run(subject, id);
     strv_append(&arguments, "-p");
-    strv_append_printf(&arguments, "127.0.0.1:%u:%u", *port, subject->workplace->app->port);
+    strv_append_printf(&arguments, "127.0.0.1:%u:%u", endpoint->port, subject->workplace->app->port);
     strv_append(&arguments, APP_NAME);
     *ret_arguments = arguments;
     return NULL;
@@ -105,15 +106,10 @@ static char **exec(struct subject *subject, const char *id, char *const *command
 static void end(struct subject *subject, const char *id)
 {
     _cleanup_strv_ char **arguments = begin(subject);
-    struct launcher *launcher = subject->workplace->launcher;
-    struct launched launched = {0};
     strv_append(&arguments, "rm");
     strv_append(&arguments, "-f");
     strv_append(&arguments, id);
-    launcher->calm = true;
-    error_free(launch(launcher, arguments, END_LIMIT, &launched));
-    launcher->calm = false;
-    launched_clear(&launched);
+    launch_calmly(subject->workplace->launcher, arguments, END_LIMIT);
 }
 
 const struct subject_ops subject_caisson = {

@@ -23,19 +23,14 @@ static char *host_path(const struct workplace *workplace, const char *argument)
     return argument[0] == '/' ? must_printf("%s%s", workplace->rootfs, argument) : must_copy(argument);
 }
 
-static char **command_line(const struct subject *subject, char *const *command)
-{
-    char **arguments = NULL;
-    strv_append(&arguments, subject->workplace->probe);
-    STRV_FOREACH (argument, command)
-        strv_take(&arguments, host_path(subject->workplace, *argument));
-    return arguments;
-}
-
 static struct error *run(
     struct subject *subject, const char *id, const struct purpose *purpose, char ***ret_arguments)
 {
-    *ret_arguments = command_line(subject, purpose->command);
+    char **arguments = NULL;
+    strv_take(&arguments, host_path(subject->workplace, purpose_program(purpose)));
+    STRV_FOREACH (argument, purpose->command)
+        strv_take(&arguments, host_path(subject->workplace, *argument));
+    *ret_arguments = arguments;
     return NULL;
 }
 
@@ -43,4 +38,4 @@ static void end(struct subject *subject, const char *id)
 {
 }
 
-const struct subject_ops subject_host = {.version = version, .run = run, .end = end};
+const struct subject_ops subject_host = {.is_plain = true, .version = version, .run = run, .end = end};

@@ -61,7 +61,8 @@ static struct error *with_bundle(struct subject *subject, const char *verb, cons
 }
 
 /* On the host's network: the port is the one that the application listens at. */
-static struct error *run_app(struct subject *subject, const char *id, uint16_t *port, char ***ret_arguments)
+static struct error *run_app(struct subject *subject, const char *id, const struct network_space *space,
+    struct endpoint *endpoint, char ***ret_arguments)
 {
     const struct app *app = subject->workplace->app;
     _cleanup_free_ char *bundle = NULL;
@@ -70,7 +71,7 @@ static struct error *run_app(struct subject *subject, const char *id, uint16_t *
         return error_new(ERROR_UNAVAILABLE, "the image could not be mounted for it: %s", app->unmounted);
     TRY(app_config(subject->workplace, &config));
     TRY(bundle_store(subject, config, &bundle));
-    *port = app->port;
+    endpoint->port = app->port;
     *ret_arguments = on_bundle(subject, true, "run", bundle, id);
     return NULL;
 }
@@ -116,12 +117,7 @@ static char **exec(struct subject *subject, const char *id, char *const *command
 static void end(struct subject *subject, const char *id)
 {
     _cleanup_strv_ char **arguments = remove_forced(subject, id);
-    struct launcher *launcher = subject->workplace->launcher;
-    struct launched launched = {0};
-    launcher->calm = true;
-    error_free(launch(launcher, arguments, END_LIMIT, &launched));
-    launcher->calm = false;
-    launched_clear(&launched);
+    launch_calmly(subject->workplace->launcher, arguments, END_LIMIT);
 }
 
 const struct subject_ops subject_oci = {

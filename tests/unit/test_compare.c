@@ -341,6 +341,7 @@ static void test_evidence_becomes_files(void **state)
     _cleanup_results_ struct results *results = sample_results();
     char directory[] = "/tmp/caisson-lab-XXXXXX";
     assert_non_null(mkdtemp(directory));
+    assert_success(lab_prepare(directory));
     assert_success(lab_write(results, directory));
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
         _cleanup_free_ char *path = must_printf("%s/%s", directory, files[i]), *text = NULL;
@@ -427,13 +428,13 @@ static void test_applications_run_as_their_image_says(void **state)
 static void test_nobody_listens_at_a_free_port(void **state)
 {
     struct launcher launcher = {.signals = -1, .interrupted = false};
-    uint16_t port = 0;
+    struct endpoint endpoint = {.address = LOOPBACK};
     double took;
-    assert_success(http_free_port(&port));
-    assert_true(port > 0 && !http_is_open(port));
-    _cleanup_error_ struct error *error = http_page(port, &took);
+    assert_success(http_free_port(&endpoint.port));
+    assert_true(endpoint.port > 0 && !http_is_open(&endpoint));
+    _cleanup_error_ struct error *error = http_page(&endpoint, &took);
     assert_non_null(error);
-    _cleanup_error_ struct error *late = http_first_answer(&launcher, port, 0);
+    _cleanup_error_ struct error *late = http_first_answer(&launcher, &endpoint, 0);
     assert_non_null(strstr(error_message(late), "no answer within 0 s"));
 }
 
