@@ -235,22 +235,23 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
     }
 }
 
+static struct error *watch_channel(struct server *server)
+{
+    TRY(fd_set_nonblocking(server->socket, true));
+    server->readable = event_new(server->base, server->socket, EV_READ | EV_PERSIST, on_readable, server);
+    if (!server->readable || event_add(server->readable, NULL) < 0)
+        return error_new(ERROR_INTERNAL, "cannot watch the control channel");
+    return NULL;
+}
+
 struct error *server_new(struct event_base *base, int socket, int kvm, struct server **ret_server)
 {
-    struct server *server = must_new(struct server);
-    *server = (struct server){
-        .base = base, .socket = socket, .phase = PHASE_NEW, .kernel = -1, .initrd = -1, .console = -1};
-    struct error *error = fd_set_nonblocking(socket, true);
-    if (!error) {
-        server->readable = event_new(base, socket, EV_READ | EV_PERSIST, on_readable, server);
-        if (!server->readable || event_add(server->readable, NULL) < 0)
-            error = error_new(ERROR_INTERNAL, "cannot watch the control channel");
-    }
-    if (error) {
-        server_free(server);
-        return error;
-    }
-    *ret_server = server;
+    _cleanup_(server_free) struct server *server = must_new(struct server);
+    *server = (struct server){.base = base, .socket = socket, .kvm = kvm};
+    server->phase = PHASE_NEW;
+    server->kernel = server->initrd = server->console = -1;
+    TRY(watch_channel(server));
+    *ret_server = TAKE_PTR(server);
     return NULL;
 }
 
