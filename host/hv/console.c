@@ -11,6 +11,7 @@ struct console {
     struct event *readable;
     console_first *first;
     void *context;
+    uint64_t received;
     size_t length; /* bytes in kept */
     char kept[CONSOLE_KEPT];
 };
@@ -40,6 +41,7 @@ static bool read_some(struct console *console)
         if (console->first)
             console->first(console->context);
         console->first = NULL;
+        console->received += (size_t)count;
         keep(console, block, (size_t)count);
         return true;
     }
@@ -87,6 +89,11 @@ void console_free(struct console *console)
         event_free(console->readable);
     close_fd(console->fd);
     free(console);
+}
+
+uint64_t console_received(const struct console *console)
+{
+    return console->received;
 }
 
 char *console_text(const struct console *console)

@@ -10,6 +10,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define CONSOLE_KEPT (16u << 10)
 
@@ -26,6 +27,8 @@ void console_free(struct console *console);
 /* Reads at once what has arrived and was not read yet. */
 void console_flush(struct console *console);
 
+/* How many bytes have come so far. */
+uint64_t console_received(const struct console *console);
 /* All that is kept; lines end with \n. Owned by the caller. */
 char *console_text(const struct console *console);
 /* The last lines that say something, at most `count`, joined with "; ". Empty where there is none. */

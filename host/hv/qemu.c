@@ -25,8 +25,11 @@
 #include <sys/wait.h>
 #include <time.h>
 
-/* Twenty cold starts at once on two cores take a good ten seconds each. */
+/* A start is given up when its console has been silent for so long: thirty cold starts at once, on two cores
+   that have other work, take more than a minute each, and get there. One that goes on telling has no end, so:
+   so many times. */
 #define START_DEADLINE_SECONDS 60
+#define START_DEADLINES 10
 /* When the link breaks, QEMU is most likely ending and its exit says more. */
 #define LINK_GRACE_MILLISECONDS 300
 #define CONSOLE_LINES_QUOTED 3
@@ -57,6 +60,8 @@ struct qemu {
     struct relay **relays;    /* for ports published on IPv6 addresses */
     size_t relay_count;
     struct event *timer;  /* the start's deadline, then the grace after a broken link */
+    unsigned deadlines;   /* of the start, that have passed */
+    uint64_t heard;       /* from the console, when the last one passed */
     struct event *failed; /* tells from the loop that a start could not even begin */
     struct request start;
     struct request change; /* pause or resume */
@@ -198,6 +203,25 @@ static void link_failed(void *context, const struct error *reason)
     event_add(qemu->timer, &grace);
 }
 
+static void set_deadline(struct qemu *qemu)
+{
+    const struct timeval deadline = {START_DEADLINE_SECONDS, 0};
+    event_add(qemu->timer, &deadline);
+}
+
+/* The console has told something since the last one. */
+static bool gets_another_deadline(struct qemu *qemu)
+{
+    console_flush(qemu->console);
+    uint64_t heard = console_received(qemu->console);
+
+    if (++qemu->deadlines == START_DEADLINES || heard == qemu->heard)
+        return false;
+    qemu->heard = heard;
+    set_deadline(qemu);
+    return true;
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *argument)
 {
     struct qemu *qemu = argument;
@@ -205,10 +229,12 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
         end_with_fault(qemu, TAKE_PTR(qemu->link_fault));
         return;
     }
+    if (gets_another_deadline(qemu))
+        return;
     _cleanup_free_ char *lines = console_last_lines(qemu->console, CONSOLE_LINES_QUOTED);
     end_with_fault(
-        qemu, error_new(ERROR_DEADLINE_EXCEEDED, "the guest's agent did not answer within %d s%s%s",
-                  START_DEADLINE_SECONDS, *lines ? "; its console says: " : "", lines));
+        qemu, error_new(ERROR_DEADLINE_EXCEEDED, "the guest's agent did not answer within %u s%s%s",
+                  qemu->deadlines * START_DEADLINE_SECONDS, *lines ? "; its console says: " : "", lines));
 }
 
 /* --- the end --- */
@@ -295,8 +321,7 @@ static struct error *launch(struct qemu *qemu)
     close_fd(channels.link);
     if (error)
         return error;
-    const struct timeval deadline = {START_DEADLINE_SECONDS, 0};
-    event_add(qemu->timer, &deadline);
+    set_deadline(qemu);
     return process_watch_new(qemu->base, qemu->pid, on_exited, qemu, &qemu->watch);
 }
 
