@@ -19,7 +19,7 @@
 #define AGENT_PORT 1024
 #define AGENT_STREAM_PORT 1027
 
-#define AGENT_PATIENCE 60000
+#define AGENT_PATIENCE 120000
 
 struct agent;
 

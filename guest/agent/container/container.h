@@ -29,7 +29,7 @@
 #include <sys/types.h>
 
 /* How long a child may take for each step of the handshake, without the hooks' own timeouts. */
-#define CONTAINER_HANDSHAKE_MS 30000
+#define CONTAINER_HANDSHAKE_MS 90000
 /* A hook that names no timeout is given this long, because the guest's only thread waits for it. */
 #define CONTAINER_HOOK_MS 30000
 
