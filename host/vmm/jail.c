@@ -3,7 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/futex.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -111,31 +111,32 @@ struct allowed {
 static const struct allowed allowed[] = {
     /* To run the guest, and nothing else of KVM: no memory, no interrupts, no other processor. */
     {SCMP_SYS(ioctl), JAIL_VCPU, 1, WHOLE, KVM_RUN},
-    /* Eventfds: notifications of queues, interrupts, the machine's end. The serial port's output, taps, the
-       link. */
+    /* The guest's driver of a network card says which offloads it can do. */
+    {SCMP_SYS(ioctl), JAIL_VCPU, 1, WHOLE, TUNSETOFFLOAD},
+    /* Eventfds: notifications of queues, interrupts, jobs that are done, the machine's end. The serial port's
+       output. */
     {SCMP_SYS(read), JAIL_MAIN | JAIL_VCPU},
     {SCMP_SYS(write), ALL},
+    /* Taps and the link. */
     {SCMP_SYS(readv), JAIL_MAIN},
     {SCMP_SYS(writev), JAIL_MAIN},
-    /* The control channel; the link and vhost-user are sockets as well. */
-    {SCMP_SYS(recvmsg), JAIL_MAIN | JAIL_VCPU},
+    /* The control channel. A file server, which is told by the guest's processor when its driver starts. */
+    {SCMP_SYS(recvmsg), JAIL_MAIN},
+    {SCMP_SYS(recvfrom), JAIL_MAIN | JAIL_VCPU},
     {SCMP_SYS(sendmsg), JAIL_MAIN | JAIL_VCPU},
-    {SCMP_SYS(recvfrom), JAIL_MAIN},
-    {SCMP_SYS(sendto), JAIL_MAIN},
-    {SCMP_SYS(shutdown), JAIL_MAIN},
-    /* Descriptors that are handed over and done with. */
+    /* Sockets whose other end is gone. */
     {SCMP_SYS(close), JAIL_MAIN},
+    {SCMP_SYS(shutdown), JAIL_MAIN},
     /* The event loop. */
     {SCMP_SYS(epoll_wait), JAIL_MAIN},
     {SCMP_SYS(epoll_ctl), JAIL_MAIN},
-    /* Disks. */
-    {SCMP_SYS(preadv), JAIL_MAIN | JAIL_WORKER},
-    {SCMP_SYS(preadv2), JAIL_MAIN | JAIL_WORKER}, /* what the page cache has */
-    {SCMP_SYS(pwritev), JAIL_MAIN | JAIL_WORKER},
-    {SCMP_SYS(pwritev2), JAIL_MAIN | JAIL_WORKER},
+    /* Disks: the main thread takes what the page cache has, the rest is the workers'. */
+    {SCMP_SYS(preadv2), JAIL_MAIN | JAIL_WORKER},
+    {SCMP_SYS(pwritev2), JAIL_WORKER},
     {SCMP_SYS(fdatasync), JAIL_WORKER},
-    {SCMP_SYS(fallocate), JAIL_MAIN | JAIL_WORKER}, /* discards; and memory in a file that is given back */
-    /* Memory that the guest gives back. */
+    /* Discards of a disk; memory of a file that the guest gives back. */
+    {SCMP_SYS(fallocate), JAIL_MAIN | JAIL_WORKER},
+    /* Other memory that the guest gives back; and malloc. */
     {SCMP_SYS(madvise), ALL},
     /* The guest's random numbers. */
     {SCMP_SYS(getrandom), JAIL_MAIN},

@@ -6,11 +6,15 @@
 #include "vmm/control.h"
 #include "vmm/jail.h"
 #include "vmm/machine.h"
+#include "vmm/virtio/balloon.h"
 #include "vmm/virtio/blk.h"
 #include "vmm/virtio/console.h"
+#include "vmm/virtio/fs.h"
+#include "vmm/virtio/net.h"
 #include "vmm/virtio/rng.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 /* What guest/agent looks for. */
 #define LINK_NAME "caisson.link.0"
@@ -104,6 +108,24 @@ static struct error *add_disk(struct server *server, struct control_message *mes
     return machine_add_device(server->machine, device);
 }
 
+static struct error *add_nic(struct server *server, struct control_message *message)
+{
+    struct net_options options = {.tap = TAKE_FD(message->fds[0])};
+    struct virtio_device *device;
+    memcpy(options.mac, message->nic.mac, sizeof(options.mac));
+    TRY(net_new(machine_bus(server->machine), &options, &device));
+    return machine_add_device(server->machine, device);
+}
+
+static struct error *add_share(struct server *server, struct control_message *message)
+{
+    struct virtio_device *device;
+    _cleanup_free_ char *tag =
+        must_copy_length(message->share.tag, strnlen(message->share.tag, CONTROL_TAG_SIZE));
+    TRY(fs_new(machine_bus(server->machine), TAKE_FD(message->fds[0]), tag, &device));
+    return machine_add_device(server->machine, device);
+}
+
 static struct error *add_link(struct server *server, struct control_message *message)
 {
     struct virtio_device *device;
@@ -120,9 +142,12 @@ static struct error *take_console(struct server *server, struct control_message 
     return NULL;
 }
 
+/* What every machine has. */
 static struct error *add_common_devices(struct server *server)
 {
-    return machine_add_device(server->machine, rng_new(machine_bus(server->machine)));
+    struct virtio_bus *bus = machine_bus(server->machine);
+    TRY(machine_add_device(server->machine, rng_new(bus)));
+    return machine_add_device(server->machine, balloon_new(bus, true));
 }
 
 static struct error *start(struct server *server, struct control_message *message)
@@ -183,6 +208,8 @@ static struct error *obey(struct server *server, struct control_message *message
     } commands[] = {
         [CONTROL_MACHINE] = {PHASE_NEW, make_machine},
         [CONTROL_DISK] = {PHASE_CONFIGURED, add_disk},
+        [CONTROL_NIC] = {PHASE_CONFIGURED, add_nic},
+        [CONTROL_SHARE] = {PHASE_CONFIGURED, add_share},
         [CONTROL_LINK] = {PHASE_CONFIGURED, add_link},
         [CONTROL_CONSOLE] = {PHASE_CONFIGURED, take_console},
         [CONTROL_START] = {PHASE_CONFIGURED, start},
