@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "compare/compare.h"
 
+#include "base/fd.h"
 #include "base/path.h"
 #include "compare/app.h"
 #include "compare/leftovers.h"
@@ -150,6 +151,7 @@ struct error *compare(const struct compare_options *options, struct results **re
     _cleanup_results_ struct results *results = results_new();
     _cleanup_free_ char *directory = owner_directory(owner_self(), compare_place());
     struct launcher launcher = {.signals = -1};
+    _cleanup_fd_ int lock = -1;
     TRY(launcher_open(&launcher)); /* first: from here on a signal leaves nothing behind */
     struct error *error = NULL;
     leftovers_sweep(&launcher, compare_place(), options->containerd);
@@ -159,7 +161,7 @@ struct error *compare(const struct compare_options *options, struct results **re
     struct steal before = machine_steal();
     if (!mkdtemp(directory))
         error = error_errno(errno, "making a directory %s; set TMPDIR to a place with 300 MB", directory);
-    else
+    else if (!(error = leftovers_claim(directory, &lock)))
         error = compare_in(options, &launcher, directory, begun, results);
     cgroups_sweep(&launcher, getpid());
     if (access(directory, F_OK) == 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A run's processes are known by its directory: a runtime has it in its command line or environment, a
- * container in its mounts; and by the cgroups that carry the run's process id. They are killed and not asked,
+ * container is rooted in it; and by cgroups that carry the run's process id. They are killed and not asked,
  * for what they belong to is gone.
  */
 #include "compare/leftovers.h"
@@ -13,9 +13,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -28,9 +30,10 @@
 
 /* ---- whose it is ---- */
 
-/* 0: there is no such process. */
+/* 0: there is no such process, or only what its parent has not reaped. */
 static unsigned long long start_of(pid_t pid)
 {
+    char state = 'Z';
     _cleanup_free_ char *path = must_printf("/proc/%d/stat", (int)pid), *text = NULL;
     unsigned long long start = 0;
     _cleanup_error_ struct error *error = file_read(AT_FDCWD, path, STAT_LIMIT, &text, NULL);
@@ -76,6 +79,21 @@ bool owner_parse(const char *name, struct owner *ret_owner)
 
 /* ---- processes ---- */
 
+/* What its processes have to do with it. */
+struct dead_run {
+    const char *name;    /* the last part of its directory's path */
+    char *states;        /* "NAME/state-": runtimes with a command line are told so */
+    char *caisson_state; /* "NAME/caisson-state" */
+    char *cgroup;        /* "/compare-PID-" */
+};
+
+static void dead_run_clear(struct dead_run *run)
+{
+    free(run->states);
+    free(run->caisson_state);
+    free(run->cgroup);
+}
+
 static bool file_has(pid_t pid, const char *file, const char *word)
 {
     _cleanup_free_ char *path = must_printf("/proc/%d/%s", (int)pid, file), *text = NULL;
@@ -84,29 +102,47 @@ static bool file_has(pid_t pid, const char *file, const char *word)
     return !error && length > 0 && memmem(text, length, word, strlen(word)) != NULL;
 }
 
-static bool belongs(pid_t pid, const char *mark, const char *cgroup)
+/* Whether its root directory is one of that run's: a container. "36 35 8:1 /ROOT / rw ...": which directory
+   of its file system is mounted at which place. */
+static bool is_rooted_in(pid_t pid, const char *name)
 {
-    return file_has(pid, "cmdline", mark) || file_has(pid, "environ", mark) ||
-           file_has(pid, "mountinfo", mark) || file_has(pid, "cgroup", cgroup);
+    _cleanup_free_ char *path = must_printf("/proc/%d/mountinfo", (int)pid), *text = NULL;
+    _cleanup_error_ struct error *error = file_read(AT_FDCWD, path, TEXT_LIMIT, &text, NULL);
+    _cleanup_strv_ char **lines = error ? NULL : strv_split(text, '\n');
+    STRV_FOREACH (line, lines) {
+        char root[PATH_MAX], place[PATH_MAX];
+        if (sscanf(*line, "%*s %*s %*s %4095s %4095s", root, place) == 2 && !strcmp(place, "/") &&
+            strstr(root, name))
+            return true;
+    }
+    return false;
+}
+
+/* Not everybody who names the directory: somebody may be looking at it. */
+static bool belongs(pid_t pid, const struct dead_run *run)
+{
+    return file_has(pid, "cmdline", run->states) || file_has(pid, "cmdline", run->caisson_state) ||
+           file_has(pid, "environ", run->caisson_state) || file_has(pid, "cgroup", run->cgroup) ||
+           is_rooted_in(pid, run->name);
 }
 
 /* Returns how many there were. */
-static unsigned kill_once(const char *mark, const char *cgroup)
+static unsigned kill_once(const struct dead_run *run)
 {
     _cleanup_dir_ DIR *directory = opendir("/proc");
     struct dirent *entry;
     unsigned count = 0;
     while (directory && (entry = readdir(directory))) {
         pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (pid > 1 && pid != getpid() && pid != getppid() && belongs(pid, mark, cgroup))
+        if (pid > 1 && pid != getpid() && pid != getppid() && belongs(pid, run))
             count += kill(pid, SIGKILL) == 0;
     }
     return count;
 }
 
-static void kill_all(struct launcher *launcher, const char *mark, const char *cgroup)
+static void kill_all(struct launcher *launcher, const struct dead_run *run)
 {
-    for (int i = 0; i < SETTLE_TRIES && kill_once(mark, cgroup) > 0; i++)
+    for (int i = 0; i < SETTLE_TRIES && kill_once(run) > 0; i++)
         launcher_wait(launcher, SETTLE_MILLISECONDS);
 }
 
@@ -120,7 +156,7 @@ static void unmount_below(const char *directory)
         file_read(AT_FDCWD, "/proc/self/mountinfo", TEXT_LIMIT, &text, NULL);
     _cleanup_strv_ char **lines = error ? NULL : strv_split(text, '\n');
     for (size_t i = strv_length(lines); i-- > 0;) {
-        char place[4096];
+        char place[PATH_MAX];
         if (sscanf(lines[i], "%*s %*s %*s %*s %4095s", place) == 1 && !strncmp(place, below, strlen(below)))
             umount2(place, MNT_DETACH);
     }
@@ -135,14 +171,31 @@ static bool is_ours(const char *path)
     return lstat(path, &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == geteuid();
 }
 
+struct error *leftovers_claim(const char *directory, int *ret_lock)
+{
+    _cleanup_fd_ int lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0)
+        return error_errno(errno, "locking %s", directory);
+    *ret_lock = TAKE_FD(lock);
+    return NULL;
+}
+
 static bool sweep_directory(struct launcher *launcher, const char *above, const char *name)
 {
     struct owner owner;
     _cleanup_free_ char *path = must_printf("%s/%s", above, name);
+    _cleanup_fd_ int lock = -1;
     if (!owner_parse(name, &owner) || owner_lives(owner) || !is_ours(path))
         return false;
-    _cleanup_free_ char *cgroup = must_printf("/compare-%d-", (int)owner.pid);
-    kill_all(launcher, name, cgroup);
+    _cleanup_error_ struct error *claimed = leftovers_claim(path, &lock);
+    if (claimed)
+        return false;
+    struct dead_run run = {.name = name,
+        .states = must_printf("%s/state-", name),
+        .caisson_state = must_printf("%s/caisson-state", name),
+        .cgroup = must_printf("/compare-%d-", (int)owner.pid)};
+    kill_all(launcher, &run);
+    dead_run_clear(&run);
     unmount_below(path);
     cgroups_sweep(launcher, owner.pid);
     _cleanup_error_ struct error *error = tree_remove(path);
