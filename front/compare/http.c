@@ -49,7 +49,7 @@ struct error *http_free_port(uint16_t *ret_port)
 }
 
 /* HTTP/1.0, so that the end of the connection is the end of the answer whatever server it is. */
-struct error *http_page(const struct endpoint *endpoint, double *ret_milliseconds)
+struct error *http_page(const struct endpoint *endpoint, double *ret_milliseconds, int *ret_status)
 {
     static const char request[] = "GET / HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     _cleanup_fd_ int fd = -1;
@@ -69,16 +69,17 @@ struct error *http_page(const struct endpoint *endpoint, double *ret_millisecond
         return error_new(
             ERROR_UNAVAILABLE, "the web server at port %u answers with status %d", endpoint->port, status);
     *ret_milliseconds = took;
+    *ret_status = status;
     return NULL;
 }
 
 struct error *http_first_answer(
-    struct launcher *launcher, const struct endpoint *endpoint, int limit_milliseconds)
+    struct launcher *launcher, const struct endpoint *endpoint, int limit_milliseconds, int *ret_status)
 {
     struct error *error = NULL;
     double end = milliseconds_now() + limit_milliseconds, unused;
     while (!launcher_interrupted(launcher)) {
-        error = http_page(endpoint, &unused);
+        error = http_page(endpoint, &unused, ret_status);
         if (!error)
             return NULL;
         if (milliseconds_now() >= end)

@@ -20,7 +20,7 @@ bool http_is_open(const struct endpoint *endpoint);
 struct error *http_connect(const struct endpoint *endpoint, int *ret_fd);
 /* One request for "/" on a connection of its own, to the end of the answer; any status but one of the 500s is
    an answer. */
-struct error *http_page(const struct endpoint *endpoint, double *ret_milliseconds);
+struct error *http_page(const struct endpoint *endpoint, double *ret_milliseconds, int *ret_status);
 /* Tries until there is an answer: a published port accepts before the way to the server is open. */
 struct error *http_first_answer(
-    struct launcher *launcher, const struct endpoint *endpoint, int limit_milliseconds);
+    struct launcher *launcher, const struct endpoint *endpoint, int limit_milliseconds, int *ret_status);

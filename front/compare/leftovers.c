@@ -33,16 +33,16 @@
 /* 0: there is no such process, or only what its parent has not reaped. */
 static unsigned long long start_of(pid_t pid)
 {
-    char state = 'Z';
     _cleanup_free_ char *path = must_printf("/proc/%d/stat", (int)pid), *text = NULL;
     unsigned long long start = 0;
+    char state = 'Z';
     _cleanup_error_ struct error *error = file_read(AT_FDCWD, path, STAT_LIMIT, &text, NULL);
     const char *after = error ? NULL : strrchr(text, ')');
     /* Fields 3 to 21 stand before it. */
     if (after)
-        sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-            &start);
-    return start;
+        sscanf(after + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+            &state, &start);
+    return state == 'Z' || state == 'X' ? 0 : start;
 }
 
 struct owner owner_self(void)

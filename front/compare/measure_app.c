@@ -23,11 +23,13 @@ static struct error *ask_all(
 {
     struct series *series = subject->result->series;
     double begun = milliseconds_now(), value;
-    TRY(http_first_answer(session->launcher, endpoint, READY_MILLISECONDS));
+    int status;
+    TRY(http_first_answer(session->launcher, endpoint, READY_MILLISECONDS, &status));
+    subject->result->http_status = status;
     if (counts)
         series_add(&series[METRIC_APP_READY], milliseconds_now() - begun);
     for (int i = 0; i < REQUESTS && !launcher_interrupted(session->launcher); i++) {
-        TRY(http_page(endpoint, &value));
+        TRY(http_page(endpoint, &value, &status));
         if (counts)
             series_add(&series[METRIC_APP_LATENCY], value);
     }

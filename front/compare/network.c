@@ -58,7 +58,10 @@ static struct error *ask_all(
     struct session *session, struct subject *subject, const struct endpoint *endpoint, bool counts)
 {
     double value;
-    TRY(http_first_answer(session->launcher, endpoint, READY_MILLISECONDS));
+    int status;
+    TRY(http_first_answer(session->launcher, endpoint, READY_MILLISECONDS, &status));
+    if (!subject->workplace->app)
+        subject->result->http_status = status;
     for (int i = 0; i < REQUESTS; i++) {
         TRY(ask_once(endpoint, &value));
         if (counts)
@@ -77,8 +80,8 @@ const char *network_path(const struct subject *subject)
     if (subject->ops == &subject_containerd)
         return "through a pair of veth interfaces, one of them in the container's network namespace";
     if (subject->ops == &subject_oci)
-        return subject->variant ? "through the sandbox's own use of the host's network"
-                                : "on the host's own network: there is nothing in between";
+        return subject->result->own_kernel ? "through the sandbox's own use of the host's network"
+                                           : "on the host's own network: there is nothing in between";
     return "on the host itself";
 }
 

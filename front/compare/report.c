@@ -51,10 +51,10 @@ void report_method(const struct results *results, struct page *page)
 {
     page_heading(page, 2, "How it was measured");
     page_item(page,
-        "%lld rounds after one that warms up and is not counted; in each, every runtime does everything "
-        "once, in an "
-        "order that rotates, so that what else the machine does falls on all alike.",
-        (long long)results->rounds);
+        "Everything is done in passes: in one pass every runtime does one thing once, in an order that "
+        "rotates, so that what else the machine does falls on all alike. What takes long is done less "
+        "often; how often stands in the last column of each table. The first pass of starts and of the "
+        "application warms up and is not counted.");
     page_item(page, "All run the same program in the same files with the same capabilities and the "
                     "same seccomp filter; what is "
                     "not alike is named below its table.");
@@ -73,6 +73,10 @@ void report_method(const struct results *results, struct page *page)
     for (size_t i = 0; i < results->count; i++)
         page_item(page, "%s: %s", results->subjects[i]->name,
             results->subjects[i]->version ?: results->subjects[i]->unusable ?: "no version");
+    const char *name;
+    json_t *version;
+    json_object_foreach (json_object_get(results->machine, "tools"), name, version)
+        page_item(page, "%s: %s", name, json_string_value(version) ?: "");
     page_item(page, "Every sample of every table stands in the JSON file beside this report.");
 }
 

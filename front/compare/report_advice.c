@@ -47,6 +47,16 @@ static char **matrix_header(const struct results *results)
     return header;
 }
 
+static char *ratio_text(
+    const struct results *results, const struct subject_result *subject, enum metric metric)
+{
+    double ratio = against_best(results, subject, metric);
+    if (ratio <= 0)
+        return must_copy("-");
+    return must_printf("%.*f%s", ratio < 10 ? 1 : 0, ratio,
+        ratio > 1 && is_among_best(results, subject, metric) ? " ~" : "");
+}
+
 /* What is gained (the wall) and what is paid for it, side by side. */
 static void matrix(const struct results *results, struct page *page)
 {
@@ -55,8 +65,9 @@ static void matrix(const struct results *results, struct page *page)
         return;
     page_heading(page, 2, "What is traded for what");
     page_paragraph(page,
-        "How many times the best runtime's median each one needs; the host is no runtime. The "
-        "figures themselves stand below.");
+        "How many times the best runtime's median each one needs; the host is no runtime. Where \"~\" stands "
+        "behind a number, the difference to the best one is not beyond noise. The figures themselves stand "
+        "below.");
     struct block *table = page_table(page, header);
     for (size_t i = 0; i < results->count; i++) {
         const struct subject_result *subject = results->subjects[i];
@@ -65,11 +76,9 @@ static void matrix(const struct results *results, struct page *page)
             continue;
         strv_append(&row, subject->name);
         strv_append(&row, wall_name(subject_wall(subject)));
-        for (size_t j = 0; j < ARRAY_SIZE(traded); j++) {
-            double ratio = against_best(results, subject, traded[j].metric);
+        for (size_t j = 0; j < ARRAY_SIZE(traded); j++)
             if (results_have(results, traded[j].metric))
-                strv_take(&row, ratio > 0 ? must_printf("%.*f", ratio < 10 ? 1 : 0, ratio) : must_copy("-"));
-        }
+                strv_take(&row, ratio_text(results, subject, traded[j].metric));
         table_row(table, row);
     }
 }
@@ -97,10 +106,8 @@ static char *alternative(const struct verdict *verdict, const struct workload *w
 {
     if (!verdict->next)
         return must_copy("");
-    struct summary first = series_summary(&verdict->choice->series[workload->metric]);
-    struct summary second = series_summary(&verdict->next->series[workload->metric]);
     return must_printf("%s%s", verdict->next->name,
-        summaries_differ(&first, &second) ? "" : " (no difference beyond noise)");
+        verdict_is_tie(verdict, workload) ? " (no difference beyond noise)" : "");
 }
 
 static void decisions(const struct results *results, struct page *page)
@@ -121,8 +128,12 @@ static void decisions(const struct results *results, struct page *page)
         table_row(table, row);
     }
     page_paragraph(page,
-        "Caisson made this report, so it has to win beyond noise: in a tie the other one is named "
-        "first.");
+        "Caisson made this report, so it has to win beyond noise: in a tie the other one is named first. "
+        "Walls, "
+        "from the lowest: %s; %s; %s; %s. An emulated machine stands below a kernel in user space because "
+        "QEMU's "
+        "makers do not treat bugs of emulation as bugs of security.",
+        wall_name(WALL_SHARED), wall_name(WALL_EMULATED), wall_name(WALL_USER), wall_name(WALL_HARDWARE));
 }
 
 void report_advice(const struct results *results, struct page *page)

@@ -3,6 +3,7 @@
 
 #include "base/strv.h"
 
+#include <stdint.h>
 #include <string.h>
 
 #define BARS_MAX SUBJECTS_MAX
@@ -27,6 +28,20 @@ static char *cell(const struct series *series)
                             : must_copy(range);
 }
 
+/* "6", or "1 to 6" where the runtimes do not have as many. */
+static char *sample_count(const struct results *results, enum metric metric)
+{
+    size_t least = SIZE_MAX, most = 0;
+    for (size_t i = 0; i < results->count; i++) {
+        size_t count = results->subjects[i]->series[metric].count;
+        if (count == 0)
+            continue;
+        least = count < least ? count : least;
+        most = count > most ? count : most;
+    }
+    return least < most ? must_printf("%zu to %zu", least, most) : must_printf("%zu", most);
+}
+
 static void group_table(const struct results *results, enum metric_group group, struct page *page)
 {
     char **header = NULL;
@@ -34,16 +49,18 @@ static void group_table(const struct results *results, enum metric_group group, 
     for (size_t i = 0; i < results->count; i++)
         if (ran(results->subjects[i]))
             strv_append(&header, results->subjects[i]->name);
+    strv_append(&header, "samples");
     struct block *table = page_table(page, header);
     strv_free(header);
     for (enum metric metric = 0; metric < METRIC_COUNT; metric++) {
-        if (metrics[metric].group != group || !results_have(results, metric))
+        if (metrics[metric].group != group || !results_mention(results, metric))
             continue;
         char **row = NULL;
         strv_append_printf(&row, "%s, %s", metrics[metric].title, metrics[metric].unit);
         for (size_t i = 0; i < results->count; i++)
             if (ran(results->subjects[i]))
                 strv_take(&row, cell(&results->subjects[i]->series[metric]));
+        strv_take(&row, sample_count(results, metric));
         table_row(table, row);
     }
 }
@@ -86,21 +103,49 @@ static void tails(const struct results *results, struct page *page)
     }
 }
 
-/* What makes figures of one row unlike each other, each said once. */
+static bool same_note(
+    const struct subject_result *one, const struct subject_result *other, enum metric metric)
+{
+    const char *left = one->series[metric].note, *right = other->series[metric].note;
+    return left && right && !strcmp(left, right);
+}
+
+/* Names of all that carry the same note there; NULL where an earlier one has said it, be it of the metric
+   before. */
+static char *who_says(const struct results *results, size_t first, enum metric metric)
+{
+    const struct subject_result *subject = results->subjects[first];
+    const char *note = subject->series[metric].note;
+    const char *before = metric > 0 && metrics[metric - 1].group == metrics[metric].group
+                             ? subject->series[metric - 1].note
+                             : NULL;
+    _cleanup_strv_ char **names = NULL;
+    if (!note || subject->unusable || (before && !strcmp(before, note)))
+        return NULL;
+    for (size_t i = 0; i < results->count; i++) {
+        if (results->subjects[i]->unusable || !same_note(subject, results->subjects[i], metric))
+            continue;
+        if (i < first)
+            return NULL;
+        strv_append(&names, results->subjects[i]->name);
+    }
+    return strv_join(names, ", ");
+}
+
+/* What makes figures of one row unlike each other, or why there is none, each said once. */
 static void notes(const struct results *results, enum metric_group group, struct page *page)
 {
-    for (size_t i = 0; i < results->count; i++) {
-        const struct subject_result *subject = results->subjects[i];
-        const char *last = "";
-        for (enum metric metric = 0; metric < METRIC_COUNT; metric++) {
-            const struct series *series = &subject->series[metric];
-            if (metrics[metric].group != group || !results_have(results, metric) || subject->unusable)
-                continue;
-            if (series->note && strcmp(series->note, last) != 0)
-                page_item(page, "%s, %s: %s", subject->name, metrics[metric].title, series->note);
-            last = series->note ?: "";
-            if (series->failure)
-                page_item(page, "%s, %s failed: %s", subject->name, metrics[metric].title, series->failure);
+    for (enum metric metric = 0; metric < METRIC_COUNT; metric++) {
+        if (metrics[metric].group != group)
+            continue;
+        for (size_t i = 0; i < results->count; i++) {
+            const struct subject_result *subject = results->subjects[i];
+            _cleanup_free_ char *names = who_says(results, i, metric);
+            if (names)
+                page_item(page, "%s: %s: %s", metrics[metric].title, names, subject->series[metric].note);
+            if (subject->series[metric].failure)
+                page_item(page, "%s: %s failed: %s", metrics[metric].title, subject->name,
+                    subject->series[metric].failure);
         }
     }
 }
@@ -108,7 +153,7 @@ static void notes(const struct results *results, enum metric_group group, struct
 static bool group_have(const struct results *results, enum metric_group group)
 {
     for (enum metric metric = 0; metric < METRIC_COUNT; metric++)
-        if (metrics[metric].group == group && results_have(results, metric))
+        if (metrics[metric].group == group && results_mention(results, metric))
             return true;
     return false;
 }

@@ -90,6 +90,14 @@ bool results_have(const struct results *results, enum metric metric)
     return false;
 }
 
+bool results_mention(const struct results *results, enum metric metric)
+{
+    for (size_t i = 0; i < results->count; i++)
+        if (!results->subjects[i]->unusable && results->subjects[i]->series[metric].note)
+            return true;
+    return results_have(results, metric);
+}
+
 /* ---- writing ---- */
 
 static void set_text(json_t *object, const char *key, const char *text)
@@ -135,6 +143,8 @@ static json_t *subject_to_json(const struct subject_result *subject)
     if (subject->evidence)
         json_object_set(object, "evidence", subject->evidence);
     set_text(object, "calls", subject->calls);
+    if (subject->http_status)
+        json_object_set_new(object, "http_status", json_integer(subject->http_status));
     for (size_t i = 0; i < METRIC_COUNT; i++)
         if (!is_silent(&subject->series[i]))
             json_object_set_new(measures, metrics[i].id, series_to_json(&subject->series[i], &metrics[i]));
@@ -224,6 +234,7 @@ static struct error *read_subject(
     TRY(get_text(object, path, "unusable", &subject->unusable));
     TRY(get_text(object, path, "stopped", &subject->stopped));
     TRY(get_text(object, path, "calls", &subject->calls));
+    TRY(json_get_integer(object, path, "http_status", 0, 999, &subject->http_status));
     TRY(json_get_bool(object, path, "own_kernel", &subject->own_kernel));
     TRY(json_get_bool(object, path, "hardware", &subject->hardware));
     TRY(json_get_object(object, path, "evidence", &evidence));

@@ -26,15 +26,16 @@ struct series {
 };
 
 struct subject_result {
-    char *name;        /* "runc", "runsc-systrap", "caisson-qemu-tcg" */
-    char *version;     /* one line */
-    char *description; /* what separates a container from the host here, in a sentence */
-    bool own_kernel;   /* the container's kernel is not the host's */
-    bool hardware;     /* hardware virtualization is the wall */
-    char *unusable;    /* why it could not run; NULL where it could */
-    char *stopped;     /* why it was left out from some moment on: it hung; or NULL */
-    json_t *evidence;  /* the probe's, or NULL */
-    char *calls;       /* a letter for each system call number, as the probe gives them; or NULL */
+    char *name;          /* "runc", "runsc-systrap", "caisson-qemu-tcg" */
+    char *version;       /* one line */
+    char *description;   /* what separates a container from the host here, in a sentence */
+    bool own_kernel;     /* the container's kernel is not the host's */
+    bool hardware;       /* hardware virtualization is the wall */
+    char *unusable;      /* why it could not run; NULL where it could */
+    char *stopped;       /* why it was left out from some moment on: it hung; or NULL */
+    json_t *evidence;    /* the probe's, or NULL */
+    int64_t http_status; /* of the application's last answer, else the probe's; 0: nobody asked */
+    char *calls;         /* a letter for each system call number, as the probe gives them; or NULL */
     struct series series[METRIC_COUNT];
 };
 
@@ -67,6 +68,8 @@ void series_fail(struct series *series, struct error *error);
 struct summary series_summary(const struct series *series);
 /* Whether any runtime has samples or failures of it. */
 bool results_have(const struct results *results, enum metric metric);
+/* Or at least a reason why there is none, which stands in the report, too. */
+bool results_mention(const struct results *results, enum metric metric);
 
 /* The whole document, owned by the caller. */
 char *results_write(const struct results *results);

@@ -1,24 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "compare/rules.h"
 
+#include "base/strv.h"
+
 #include <string.h>
 
 const struct workload workloads[WORKLOADS] = {
     {"a service that you trust", WALL_SHARED, METRIC_GETPPID, 3,
         "any wall will do; the cheapest system calls win, because a service makes them all day"},
     {"code of your customers", WALL_USER, METRIC_OPEN, 10,
-        "a bug in the host's kernel must not be within reach, so a kernel of its own; among those, the "
-        "cheapest file "
-        "access"},
-    {"regulated data", WALL_EMULATED, METRIC_INTEGER, 3,
-        "a boundary that an auditor knows: a virtual machine; among those, the fastest processor"},
+        "a bug in the host's kernel must not be within reach, so another kernel, behind a wall that its "
+        "makers "
+        "stand by; among those, the cheapest file access"},
+    {"regulated data", WALL_HARDWARE, METRIC_INTEGER, 3,
+        "a boundary that an auditor knows: a virtual machine of the processor; among those, the fastest "
+        "computation"},
     {"a job of continuous integration", WALL_SHARED, METRIC_FORK, 5,
         "builds start processes; the cheapest fork wins, with the wall that your sources deserve"},
     {"code that an agent wrote", WALL_USER, METRIC_RUN, 10,
-        "nobody has read it, so a kernel of its own; among those, the quickest start, because there are "
-        "many"},
-    {"a request that waits", WALL_SHARED, METRIC_RUN, 3,
-        "the container is started while somebody waits: the quickest start wins"},
+        "nobody has read it, so the same wall as for customers' code; among those, the quickest start, "
+        "because "
+        "there are many"},
+    {"a service that must answer quickly", WALL_SHARED, METRIC_HTTP_LATENCY, 3,
+        "the shortest time of one request wins; the ways of the packets are not alike and stand below the "
+        "table "
+        "of the network"},
 };
 
 enum wall subject_wall(const struct subject_result *subject)
@@ -42,6 +48,33 @@ const char *wall_name(enum wall wall)
         [WALL_HARDWARE] = "a kernel of its own, virtual machine",
     };
     return names[wall];
+}
+
+const char *wall_boundary(enum wall wall)
+{
+    static const char *const texts[] = {
+        [WALL_NONE] = "There is no boundary: a program on the host does what its user may do.",
+        [WALL_SHARED] =
+            "The boundary is the host's kernel itself, with namespaces, capabilities and a filter of "
+            "system calls before it. Every call that the filter lets through is served by that kernel, "
+            "so a bug in one of them is a way to the whole host and to all other containers.",
+        [WALL_EMULATED] = "The boundary is an emulated machine. A bug in the guest's kernel stays in the "
+                          "guest; who then breaks "
+                          "the emulator is in a confined process of the host without rights. But QEMU's "
+                          "makers do not treat bugs "
+                          "of emulation as bugs of security, so it is a second line and no wall to rely on "
+                          "for hostile code.",
+        [WALL_USER] =
+            "The boundary is a kernel in user space, which serves nearly all calls itself. A bug of the "
+            "host's kernel is out of reach but for the few dozen calls that this process makes; who "
+            "breaks it is in a process of the host behind a strict filter.",
+        [WALL_HARDWARE] = "The boundary is a virtual machine of the processor. A bug in the guest's kernel "
+                          "stays in the guest; "
+                          "who breaks out needs a bug in KVM or in the devices of the hypervisor, and in the "
+                          "second case is in a "
+                          "confined process of the host without rights.",
+    };
+    return texts[wall];
 }
 
 static bool is_measured(const struct subject_result *subject, enum metric metric)
@@ -77,14 +110,26 @@ static void consider(struct verdict *verdict, const struct subject_result *subje
     }
 }
 
+static bool are_tied(const struct verdict *verdict, enum metric metric)
+{
+    if (!verdict->choice || !verdict->next)
+        return false;
+    struct summary first = series_summary(&verdict->choice->series[metric]);
+    struct summary second = series_summary(&verdict->next->series[metric]);
+    return !summaries_differ(&first, &second);
+}
+
+bool verdict_is_tie(const struct verdict *verdict, const struct workload *workload)
+{
+    return are_tied(verdict, workload->metric);
+}
+
 /* Our own runtime has to win beyond noise: where it does not, the other one comes first. */
 static void yield_in_a_tie(struct verdict *verdict, enum metric metric)
 {
     if (!verdict->next || strncmp(verdict->choice->name, "caisson", 7) != 0)
         return;
-    struct summary first = series_summary(&verdict->choice->series[metric]);
-    struct summary second = series_summary(&verdict->next->series[metric]);
-    if (summaries_differ(&first, &second))
+    if (!are_tied(verdict, metric))
         return;
     const struct subject_result *own = verdict->choice;
     verdict->choice = verdict->next;
@@ -146,15 +191,32 @@ unsigned calls_count(const struct subject_result *subject, char class)
 
 /* ---- the answer ---- */
 
-double against_best(const struct results *results, const struct subject_result *subject, enum metric metric)
+/* NULL where nobody was measured. */
+static const struct subject_result *best_of(const struct results *results, enum metric metric)
 {
     struct verdict all = {0};
     for (size_t i = 0; i < results->count; i++)
         if (subject_wall(results->subjects[i]) != WALL_NONE && is_measured(results->subjects[i], metric))
             consider(&all, results->subjects[i], metric);
-    if (!all.choice || !is_measured(subject, metric))
+    return all.choice;
+}
+
+double against_best(const struct results *results, const struct subject_result *subject, enum metric metric)
+{
+    const struct subject_result *best = best_of(results, metric);
+    if (!best || !is_measured(subject, metric))
         return 0;
-    return ratio_to(metric, median(subject, metric), median(all.choice, metric));
+    return ratio_to(metric, median(subject, metric), median(best, metric));
+}
+
+bool is_among_best(const struct results *results, const struct subject_result *subject, enum metric metric)
+{
+    const struct subject_result *best = best_of(results, metric);
+    if (!best || !is_measured(subject, metric))
+        return false;
+    struct summary one = series_summary(&best->series[metric]),
+                   other = series_summary(&subject->series[metric]);
+    return best == subject || !summaries_differ(&one, &other);
 }
 
 static char *cost(
@@ -163,21 +225,45 @@ static char *cost(
     double ratio = against_best(results, subject, metric);
     if (ratio <= 0)
         return must_copy("");
-    return ratio < 1.5 ? must_printf("; %s: as good as any", what)
-                       : must_printf("; %s: %.*f times the best", what, ratio < 10 ? 1 : 0, ratio);
+    if (ratio < 1.5)
+        return must_printf("; %s: as good as any", what);
+    return must_printf("; %s: %.*f times the best%s", what, ratio < 10 ? 1 : 0, ratio,
+        is_among_best(results, subject, metric) ? " (within noise)" : "");
+}
+
+/* "good for a, b; ", or "good for nothing of what is asked below; ". */
+static char *purposes(const struct results *results, const struct subject_result *subject)
+{
+    _cleanup_strv_ char **names = NULL;
+    bool any_verdict = false;
+    for (size_t i = 0; i < WORKLOADS; i++) {
+        struct verdict verdict = workload_verdict(results, &workloads[i]);
+        any_verdict |= verdict.choice != NULL;
+        if (verdict.choice == subject)
+            strv_append(&names, workloads[i].name);
+        else if (verdict.next == subject && verdict_is_tie(&verdict, &workloads[i]))
+            strv_append_printf(&names, "%s (as good as %s)", workloads[i].name, verdict.choice->name);
+    }
+    if (!any_verdict)
+        return must_copy("");
+    _cleanup_free_ char *list =
+        names ? strv_join(names, ", ") : must_copy("nothing of what is asked below, first");
+    return must_printf("good for %s; ", list);
 }
 
 char *subject_answer(const struct results *results, const struct subject_result *subject)
 {
-    _cleanup_free_ char *start = cost(results, subject, METRIC_RUN, "start");
-    _cleanup_free_ char *calls = cost(results, subject, METRIC_GETPPID, "system calls");
-    _cleanup_free_ char *files = cost(results, subject, METRIC_WALK, "walking files");
-    _cleanup_free_ char *memory = cost(results, subject, METRIC_IDLE_MEMORY, "idle memory");
     if (subject->unusable)
         return must_printf("cannot run here: %s", subject->unusable);
     if (subject_wall(subject) == WALL_NONE)
         return must_copy("the baseline, no runtime: what the machine does without any wall");
     if (subject->stopped)
         return must_printf("wall: %s; %s", wall_name(subject_wall(subject)), subject->stopped);
-    return must_printf("wall: %s%s%s%s%s", wall_name(subject_wall(subject)), start, calls, files, memory);
+    _cleanup_free_ char *purpose = purposes(results, subject);
+    _cleanup_free_ char *start = cost(results, subject, METRIC_RUN, "start");
+    _cleanup_free_ char *calls = cost(results, subject, METRIC_GETPPID, "system calls");
+    _cleanup_free_ char *files = cost(results, subject, METRIC_WALK, "walking files");
+    _cleanup_free_ char *memory = cost(results, subject, METRIC_IDLE_MEMORY, "idle memory");
+    return must_printf(
+        "%swall: %s%s%s%s%s", purpose, wall_name(subject_wall(subject)), start, calls, files, memory);
 }

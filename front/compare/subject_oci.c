@@ -9,9 +9,10 @@
 #define VERSION_LIMIT 10000
 #define END_LIMIT 20000
 
+/* Also where it was given by its path. */
 static bool is_gvisor(const struct subject *subject)
 {
-    return subject->variant != NULL;
+    return !strncmp(subject->result->name, "runsc", strlen("runsc"));
 }
 
 /* The program with its global options. */
@@ -21,9 +22,11 @@ static char **begin(const struct subject *subject, bool network)
     strv_append(&arguments, subject->program);
     strv_append(&arguments, "--root");
     strv_append_printf(&arguments, "%s/root", subject->state);
-    if (is_gvisor(subject)) {
+    if (subject->variant) {
         strv_append(&arguments, "--platform");
         strv_append(&arguments, subject->variant);
+    }
+    if (is_gvisor(subject)) {
         strv_append(&arguments, network ? "--network=host" : "--network=none");
     }
     return arguments;

@@ -202,7 +202,8 @@ static struct subject *subject_new(const struct workplace *workplace, const stru
     if (!result)
         return NULL;
     result->description = must_copy(candidate->description);
-    result->own_kernel = candidate->own_kernel;
+    /* Of what is given by its path nothing is known but its name. */
+    result->own_kernel = candidate->own_kernel || (!*candidate->family && !strncmp(name, "runsc", 5));
     result->hardware = candidate->hardware;
     struct subject *subject = must_new(struct subject);
     *subject = (struct subject){.ops = candidate->ops,

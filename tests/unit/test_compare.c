@@ -6,9 +6,12 @@
 #include "compare/compare.h"
 #include "compare/http.h"
 #include "compare/lab.h"
+#include "compare/leftovers.h"
 #include "compare/machine.h"
 #include "compare/report.h"
 #include "compare/rules.h"
+#include "compare/session.h"
+#include "compare/tools.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -72,6 +75,8 @@ static struct subject_result *add_subject(
     struct subject_result *subject = results_add(results, name);
     subject->evidence = json_pack("{s:s, s:[s, s], s:{s:s}}", "kernel_release", kernel, "dmesg", "one | two",
         "<b>", "reach", "AF_ALG", own ? "yes" : "EPERM");
+    json_object_set_new(subject->evidence, "proc_version", json_pack("[s]", kernel));
+    json_object_set_new(subject->evidence, "kernel_name", json_string("Linux"));
     subject->calls = must_copy(own ? "aaanpk" : "aapnpk");
     subject->own_kernel = own;
     subject->version = must_printf("%s 1.0", name);
@@ -90,7 +95,8 @@ static struct results *sample_results(void)
     struct results *results = results_new();
     struct subject_result *host = add_subject(results, "host", "6.1", false);
     struct subject_result *shared = add_subject(results, "runc", "6.1", false);
-    struct subject_result *walled = add_subject(results, "caisson-qemu-tcg", "6.12-guest", true);
+    struct subject_result *walled = add_subject(results, "caisson-qemu-kvm", "6.12-guest", true);
+    walled->hardware = true;
     results->started = must_copy("2026-01-02T03:04:05Z");
     results->machine = json_pack("{s:s, s:s}", "processor", "A & B", "kernel", "6.1");
     results->rounds = 9;
@@ -113,7 +119,7 @@ static void test_results_survive_their_file(void **state)
     assert_string_equal(text, second);
     assert_int_equal(results_find(again, "runc")->series[METRIC_RUN].count, 9);
     assert_string_equal(results_find(again, "crun")->unusable, "refuses hybrid cgroups");
-    assert_int_equal(results_find(again, "caisson-qemu-tcg")->series[METRIC_EXEC].failures, 1);
+    assert_int_equal(results_find(again, "caisson-qemu-kvm")->series[METRIC_EXEC].failures, 1);
 }
 
 static void test_foreign_files_are_refused(void **state)
@@ -155,16 +161,35 @@ static void test_walls_decide_before_speed(void **state)
             continue;
         }
         assert_string_equal(
-            verdict.choice->name, workloads[i].least > WALL_SHARED ? "caisson-qemu-tcg" : "runc");
+            verdict.choice->name, workloads[i].least > WALL_SHARED ? "caisson-qemu-kvm" : "runc");
         assert_true(workloads[i].least == WALL_SHARED ? verdict.ratio == 1 : verdict.ratio > 10);
     }
+}
+
+/* QEMU's makers promise nothing for it, so neither do we. */
+static void test_emulation_is_no_wall_for_hostile_code(void **state)
+{
+    _cleanup_results_ struct results *results = sample_results();
+    results_find(results, "caisson-qemu-kvm")->hardware = false;
+    for (size_t i = 0; i < WORKLOADS; i++)
+        if (workloads[i].least >= WALL_USER)
+            assert_null(workload_verdict(results, &workloads[i]).choice);
+}
+
+static void test_the_answer_names_what_each_is_good_for(void **state)
+{
+    _cleanup_results_ struct results *results = sample_results();
+    _cleanup_free_ char *shared = subject_answer(results, results_find(results, "runc"));
+    _cleanup_free_ char *walled = subject_answer(results, results_find(results, "caisson-qemu-kvm"));
+    assert_non_null(strstr(shared, "good for a service that you trust; "));
+    assert_non_null(strstr(walled, "good for code that an agent wrote; "));
 }
 
 static void test_our_own_yields_in_a_tie(void **state)
 {
     _cleanup_results_ struct results *results = sample_results();
     struct subject_result *shared = results_find(results, "runc"),
-                          *own = results_find(results, "caisson-qemu-tcg");
+                          *own = results_find(results, "caisson-qemu-kvm");
     for (size_t i = 0; i < own->series[METRIC_GETPPID].count; i++)
         own->series[METRIC_GETPPID].values[i] = shared->series[METRIC_GETPPID].values[i] - 0.5;
     assert_ptr_equal(workload_verdict(results, &workloads[0]).choice, shared);
@@ -177,7 +202,7 @@ static void test_our_own_yields_in_a_tie(void **state)
 static void test_a_runtime_that_lies_is_not_chosen(void **state)
 {
     _cleanup_results_ struct results *results = sample_results();
-    struct subject_result *liar = results_find(results, "caisson-qemu-tcg");
+    struct subject_result *liar = results_find(results, "caisson-qemu-kvm");
     json_object_set_new(liar->evidence, "kernel_release", json_string("6.1"));
     _cleanup_free_ char *contradiction = subject_contradiction(results, liar);
     assert_non_null(strstr(contradiction, "6.1"));
@@ -341,6 +366,7 @@ static void test_evidence_becomes_files(void **state)
     _cleanup_results_ struct results *results = sample_results();
     char directory[] = "/tmp/caisson-lab-XXXXXX";
     assert_non_null(mkdtemp(directory));
+    results_find(results, "runc")->http_status = 200;
     assert_success(lab_prepare(directory));
     assert_success(lab_write(results, directory));
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
@@ -350,8 +376,17 @@ static void test_evidence_becomes_files(void **state)
             assert_string_equal(text, "6.12-guest\n");
         if (!strcmp(files[i], "analysis/kernel-comparison.txt"))
             assert_non_null(strstr(text, "=== runc ===\n6.1\n"));
+        if (!strcmp(files[i], "kata/test1.txt"))
+            assert_string_equal(text, "Linux 6.12-guest\n");
+        if (!strcmp(files[i], "setup/kata-built-version.txt"))
+            assert_non_null(strstr(text, "caisson-qemu-kvm 1.0\n# This is not Kata"));
+        if (!strcmp(files[i], "runc/health.txt"))
+            assert_string_equal(text, "runc, probe's web server: HTTP 200\n");
         if (!strcmp(files[i], "bench/startup.txt"))
-            assert_non_null(strstr(text, "runc: avg=44 min=40 max=48 n=9 median=44 ms"));
+            assert_non_null(
+                strstr(text, "runc: avg=0.0440s min=0.0400s max=0.0480s n=9 median=0.0440s failed=0"));
+        if (!strcmp(files[i], "summary.md"))
+            assert_non_null(strstr(text, "Isolation boundary and what follows"));
         unlink(path);
     }
     static const char *const below[] = {"/setup", "/runc", "/kata", "/analysis", "/isolation", "/bench", ""};
@@ -359,6 +394,164 @@ static void test_evidence_becomes_files(void **state)
         _cleanup_free_ char *path = must_printf("%s%s", directory, below[i]);
         assert_int_equal(rmdir(path), 0);
     }
+}
+
+static void test_evidence_wants_a_directory(void **state)
+{
+    char file[] = "/tmp/caisson-lab-XXXXXX";
+    close_fd(mkstemp(file));
+    _cleanup_error_ struct error *error = lab_prepare(file);
+    assert_int_equal(error_code(error), ERROR_INVALID_ARGUMENT);
+    unlink(file);
+}
+
+/* ---- the well-known benchmarks ---- */
+
+static void test_libraries_are_found_in_what_ldd_says(void **state)
+{
+    _cleanup_strv_ char **libraries = libraries_of("\tlinux-vdso.so.1 (0x7ffd)\n"
+                                                   "\tlibz.so.1 => /lib/x/libz.so.1 (0x7f01)\n"
+                                                   "\tlibgone.so => not found\n"
+                                                   "\t/lib64/ld-linux-x86-64.so.2 (0x7f02)\n");
+    assert_int_equal(strv_length(libraries), 2);
+    assert_string_equal(libraries[0], "/lib64/ld-linux-x86-64.so.2");
+    assert_string_equal(libraries[1], "/lib/x/libz.so.1");
+    assert_null(libraries_of("\tstatically linked\n"));
+}
+
+#define JOB(part, key, value) "{\"error\": 0, \"" part "\": {\"" key "\": " value "}}"
+
+static void test_figures_of_fio(void **state)
+{
+    static const char good[] = "fio: a remark\n{\"jobs\": [" JOB("write", "bw_bytes", "2000000") "," JOB(
+        "read", "bw_bytes", "3000000") "," JOB("read", "iops", "12.5") "," JOB("write", "iops", "7") "]}";
+    static const char *const bad[] = {"", "no JSON", "{}", "{\"jobs\": []}", "{\"jobs\": [1, 2, 3, 4]}",
+        "{\"jobs\": [{\"error\": 5, \"write\": {\"bw_bytes\": 1}}, {}, {}, {}]}"};
+    _cleanup_json_ json_t *answer = NULL;
+    assert_success(fio_read(good, &answer));
+    assert_true(json_number_value(json_object_get(answer, "write")) == 2);
+    assert_true(json_number_value(json_object_get(answer, "read")) == 3);
+    assert_true(json_number_value(json_object_get(answer, "random_read")) == 12.5);
+    assert_true(json_number_value(json_object_get(answer, "random_write")) == 7);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        json_t *none = NULL;
+        _cleanup_error_ struct error *error = fio_read(bad[i], &none);
+        assert_non_null(error);
+        assert_null(none);
+    }
+}
+
+static void test_a_missing_program_is_a_row_with_the_reason(void **state)
+{
+    _cleanup_results_ struct results *results = sample_results();
+    _cleanup_page_ struct page page = {0};
+    static const char *const names[] = {"host", "runc", "caisson-qemu-kvm"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        results_find(results, names[i])->series[METRIC_SYSBENCH].note =
+            must_copy("sysbench is not installed");
+    report_write(results, &page);
+    _cleanup_free_ char *text = page_markdown(&page);
+    assert_non_null(strstr(text, "| sysbench cpu, primes up to 10,000, /s | - | - | - | 0 |"));
+    assert_non_null(strstr(text, "host, runc, caisson-qemu-kvm: sysbench is not installed"));
+}
+
+/* ---- the order of things ---- */
+
+static struct error *run_true(
+    struct subject *subject, const char *id, const struct purpose *purpose, char ***ret_arguments)
+{
+    strv_append(ret_arguments, "/bin/true");
+    return NULL;
+}
+
+static void end_nothing(struct subject *subject, const char *id)
+{
+}
+
+static void run_session(double budget, double begun, struct results *results)
+{
+    static const struct subject_ops ops = {.is_plain = true, .run = run_true, .end = end_nothing};
+    const struct workplace workplace = {0};
+    const struct session_options options = {.rounds = 3,
+        .budget_milliseconds = budget,
+        .limit_milliseconds = 60000,
+        .groups = {[GROUP_STARTUP] = true}};
+    struct launcher launcher;
+    struct subject subject = {.ops = &ops, .workplace = &workplace, .result = results_add(results, "plain")};
+    struct subject *subjects[] = {&subject};
+    struct session session = {.options = &options,
+        .results = results,
+        .subjects = subjects,
+        .count = 1,
+        .launcher = &launcher,
+        .begun = begun};
+    assert_success(launcher_open(&launcher));
+    session_run(&session);
+    launcher_close(&launcher);
+}
+
+static void test_rounds_are_what_was_asked_for(void **state)
+{
+    _cleanup_results_ struct results *results = results_new();
+    run_session(0, milliseconds_now(), results);
+    const struct series *series = results_find(results, "plain")->series;
+    assert_int_equal(series[METRIC_RUN].count, 3);
+    assert_int_equal(series[METRIC_RUN].failures, 0);
+    assert_int_equal(series[METRIC_GETPPID].count, 0);
+}
+
+static void test_what_time_does_not_allow_is_said(void **state)
+{
+    _cleanup_results_ struct results *results = results_new();
+    run_session(1000, milliseconds_now() - 2000, results);
+    const struct series *series = results_find(results, "plain")->series;
+    assert_int_equal(series[METRIC_RUN].count, 0);
+    assert_non_null(strstr(series[METRIC_RUN].note, "time of a quick report was over"));
+    assert_null(series[METRIC_GETPPID].note); /* nobody asked for it */
+}
+
+/* ---- what dead runs leave ---- */
+
+static void test_owners_are_read_from_names(void **state)
+{
+    static const char *const foreign[] = {"caisson-compare.XXXXXX", "caisson-compare.12",
+        "caisson-compare-x-1", "caisson-compare.0-5.ab", "caisson-compare.12-5x", "something"};
+    struct owner owner = {0}, self = owner_self();
+    _cleanup_free_ char *directory = owner_directory(self, "/above"), *namespace = owner_namespace(self);
+    assert_true(owner_parse(strrchr(directory, '/') + 1, &owner));
+    assert_true(owner.pid == self.pid && owner.start == self.start && self.start > 0);
+    assert_true(owner_parse(namespace, &owner));
+    assert_true(owner.pid == self.pid && owner.start == self.start);
+    assert_true(owner_lives(owner));
+    owner.start++;
+    assert_false(owner_lives(owner));
+    for (size_t i = 0; i < ARRAY_SIZE(foreign); i++)
+        assert_false(owner_parse(foreign[i], &owner));
+}
+
+/* A process that is gone, and one that is not. */
+static void test_dead_runs_are_cleared_up_after(void **state)
+{
+    char above[] = "/tmp/caisson-above-XXXXXX";
+    struct owner dead = owner_self();
+    struct launcher launcher;
+    dead.start--;
+    assert_non_null(mkdtemp(above));
+    _cleanup_free_ char *left = owner_directory(dead, above), *own = owner_directory(owner_self(), above),
+                        *foreign = must_printf("%s/" WORK_PREFIX "AbCdEf", above);
+    assert_non_null(mkdtemp(left));
+    assert_non_null(mkdtemp(own));
+    assert_int_equal(mkdir(foreign, 0700), 0);
+    _cleanup_free_ char *inside = must_printf("%s/rootfs", left);
+    assert_int_equal(mkdir(inside, 0700), 0);
+    assert_success(launcher_open(&launcher));
+    assert_int_equal(leftovers_sweep(&launcher, above, NULL), 1);
+    assert_int_equal(leftovers_sweep(&launcher, above, NULL), 0);
+    launcher_close(&launcher);
+    assert_int_not_equal(access(left, F_OK), 0);
+    assert_int_equal(rmdir(own), 0);
+    assert_int_equal(rmdir(foreign), 0);
+    assert_int_equal(rmdir(above), 0);
 }
 
 /* ---- what runtimes are given ---- */
@@ -430,11 +623,12 @@ static void test_nobody_listens_at_a_free_port(void **state)
     struct launcher launcher = {.signals = -1, .interrupted = false};
     struct endpoint endpoint = {.address = LOOPBACK};
     double took;
+    int status;
     assert_success(http_free_port(&endpoint.port));
     assert_true(endpoint.port > 0 && !http_is_open(&endpoint));
-    _cleanup_error_ struct error *error = http_page(&endpoint, &took);
+    _cleanup_error_ struct error *error = http_page(&endpoint, &took, &status);
     assert_non_null(error);
-    _cleanup_error_ struct error *late = http_first_answer(&launcher, &endpoint, 0);
+    _cleanup_error_ struct error *late = http_first_answer(&launcher, &endpoint, 0, &status);
     assert_non_null(strstr(error_message(late), "no answer within 0 s"));
 }
 
@@ -461,6 +655,16 @@ int main(void)
         cmocka_unit_test(test_steal_is_that_between_two_moments),
         cmocka_unit_test(test_numbers_for_people),
         cmocka_unit_test(test_evidence_becomes_files),
+        cmocka_unit_test(test_emulation_is_no_wall_for_hostile_code),
+        cmocka_unit_test(test_the_answer_names_what_each_is_good_for),
+        cmocka_unit_test(test_evidence_wants_a_directory),
+        cmocka_unit_test(test_libraries_are_found_in_what_ldd_says),
+        cmocka_unit_test(test_figures_of_fio),
+        cmocka_unit_test(test_a_missing_program_is_a_row_with_the_reason),
+        cmocka_unit_test(test_rounds_are_what_was_asked_for),
+        cmocka_unit_test(test_what_time_does_not_allow_is_said),
+        cmocka_unit_test(test_owners_are_read_from_names),
+        cmocka_unit_test(test_dead_runs_are_cleared_up_after),
         cmocka_unit_test(test_bundles_are_ordinary),
         cmocka_unit_test(test_the_port_of_an_application),
         cmocka_unit_test(test_applications_run_as_their_image_says),

@@ -3,11 +3,14 @@
  * succeeds. */
 #include "probe.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <linux/keyctl.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,6 +139,8 @@ static void put_kernel(struct json *json)
     sysinfo(&info);
     json_key(json, "kernel_name");
     json_text(json, name.sysname);
+    json_key(json, "hostname");
+    json_text(json, name.nodename);
     json_key(json, "kernel_release");
     json_text(json, name.release);
     json_key(json, "kernel_version");
@@ -185,6 +190,30 @@ static void put_interfaces(struct json *json)
     json_close(json, ']');
     if (list)
         if_freenameindex(list);
+}
+
+/* "eth0 10.0.2.15" of each; links without an address have none here. */
+static void put_addresses(struct json *json)
+{
+    struct ifaddrs *list = NULL;
+    char text[INET6_ADDRSTRLEN + IFNAMSIZ + 2], host[INET6_ADDRSTRLEN];
+    json_key(json, "addresses");
+    json_open(json, '[');
+    if (getifaddrs(&list) < 0)
+        list = NULL;
+    for (struct ifaddrs *item = list; item; item = item->ifa_next) {
+        int family = item->ifa_addr ? item->ifa_addr->sa_family : AF_UNSPEC;
+        if (family != AF_INET && family != AF_INET6)
+            continue;
+        const void *address =
+            family == AF_INET
+                ? (const void *)&((const struct sockaddr_in *)(const void *)item->ifa_addr)->sin_addr
+                : &((const struct sockaddr_in6 *)(const void *)item->ifa_addr)->sin6_addr;
+        snprintf(text, sizeof(text), "%s %s", item->ifa_name, inet_ntop(family, address, host, sizeof(host)));
+        json_text(json, text);
+    }
+    json_close(json, ']');
+    freeifaddrs(list);
 }
 
 /* ---- confinement ---- */
@@ -281,8 +310,10 @@ int probe_evidence(char **arguments)
     put_processor(json);
     put_kernel_log(json);
     put_interfaces(json);
+    put_addresses(json);
     put_names(json, "proc", "/proc", false);
     put_names(json, "devices", "/dev", true);
+    put_names(json, "built_in", "/sys/module", true);
     put_file(json, "modules", "/proc/modules");
     json_key(json, "module_count");
     json_whole(json, count_lines("/proc/modules"));
