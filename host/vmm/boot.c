@@ -98,7 +98,7 @@ static struct error *load_file(
     return read_file(fd, offset, place, length);
 }
 
-/* At the end of the low memory, on whole pages. */
+/* At the end of the low memory, on whole pages; an empty one is none. */
 static struct error *load_initrd(const struct guest_memory *memory, int fd, struct blob *ret_initrd)
 {
     struct stat status;
@@ -108,6 +108,8 @@ static struct error *load_initrd(const struct guest_memory *memory, int fd, stru
         return error_errno(errno, "looking at the initrd");
     uint64_t size = (uint64_t)status.st_size, top = memory->regions[0].size;
     uint64_t pages = (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+    if (size == 0)
+        return NULL;
     if (size > top || pages > top - MIB)
         return too_small(memory);
     TRY(load_file(memory, fd, 0, top - pages, size));
