@@ -10,6 +10,7 @@
 #include "vmm/virtio/fs.h"
 #include "vmm/virtio/net.h"
 #include "vmm/virtio/rng.h"
+#include "vmm/virtio/vsock.h"
 
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -18,6 +19,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #define STEPS_MAX 256
 
@@ -31,6 +33,7 @@ struct world {
     struct worker_pool *pool;
     int peer;       /* the other end of the device's socket, or -1 */
     int device_end; /* for the device to take */
+    int client;     /* that has connected to the device's listener, or -1 */
 };
 
 static uint64_t take(struct input *input, unsigned bytes)
@@ -74,8 +77,7 @@ static void speak(struct world *world, struct input *input)
     size_t length = take(input, 1);
     for (size_t i = 0; i < length; i++)
         bytes[i] = (uint8_t)take(input, 1);
-    if (world->peer >= 0)
-        send(world->peer, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    send(world->client >= 0 ? world->client : world->peer, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* The server agrees to everything; what it says then is the input's, all of it beforehand, so that nobody
@@ -116,8 +118,38 @@ static struct virtio_device *make_net(struct world *world, struct input *input)
     return device;
 }
 
+static int on_connect(void *context, uint32_t port)
+{
+    struct world *world = context;
+    return port & 1 ? TAKE_FD(world->device_end) : -1;
+}
+
+/* A listener that the peer has connected to already, by an abstract address that the kernel picks. */
+static int open_listener(struct world *world)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t length = sizeof(address);
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(listener, (struct sockaddr *)&address, sizeof(sa_family_t)) < 0 || listen(listener, 4) < 0 ||
+        getsockname(listener, (struct sockaddr *)&address, &length) < 0)
+        abort();
+    world->client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(world->client, (struct sockaddr *)&address, length) < 0)
+        abort();
+    return listener;
+}
+
+static struct virtio_device *make_vsock(struct world *world, struct input *input)
+{
+    struct virtio_device *device = NULL;
+    const struct vsock_options options = {
+        .guest_cid = 42, .listener = open_listener(world), .connect = on_connect, .context = world};
+    error_free(vsock_new(world->driver.bus, &options, &device));
+    return device;
+}
+
 static struct virtio_device *(*const makers[])(struct world *world, struct input *input) = {
-    make_rng, make_console, make_blk, make_balloon, make_net, make_fs};
+    make_rng, make_console, make_blk, make_balloon, make_net, make_fs, make_vsock};
 
 static void offer(struct driver *driver, struct input *input)
 {
@@ -203,7 +235,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct world world = {.peer = -1, .device_end = -1};
+    struct world world = {.peer = -1, .device_end = -1, .client = -1};
     struct input input = {.data = data, .left = size};
     error_free(driver_open(&world.driver, true));
     error_free(unix_pair(&world.peer, &world.device_end));
@@ -216,5 +248,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     driver_close(&world.driver);
     close_fd(world.peer);
     close_fd(world.device_end);
+    close_fd(world.client);
     return 0;
 }
