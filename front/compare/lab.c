@@ -111,7 +111,7 @@ static char *figures(const struct lab *lab, enum metric metric, double scale, co
             sum += series->values[j];
         const char *why = subject->unusable ?: series->failure ?: series->note ?: "it was not asked for";
         if (summary.count > 0)
-            strv_append_printf(&lines, "%s: avg=%.4f%s min=%.4f%s max=%.4f%s n=%zu median=%.4f%s failed=%u",
+            strv_append_printf(&lines, "%s: avg=%.6f%s min=%.6f%s max=%.6f%s n=%zu median=%.6f%s failed=%u",
                 subject->name, scale * sum / (double)summary.count, unit, scale * summary.minimum, unit,
                 scale * summary.maximum, unit, summary.count, scale * summary.median, unit, series->failures);
         else

@@ -28,8 +28,8 @@ bool owner_parse(const char *name, struct owner *ret_owner);
 /* Whether that very process still runs. */
 bool owner_lives(struct owner owner);
 
-/* Says that the run of this directory lives, for as long as the descriptor is open: who sweeps from another pid
-   namespace does not see its process. */
+/* Says that the run of this directory lives, for as long as the descriptor is open: who sweeps from another
+   pid namespace does not see its process. */
 struct error *leftovers_claim(const char *directory, int *ret_lock);
 
 /* Clears up after dead runs of this user: processes, mounts, cgroups and directories below `above`, and with

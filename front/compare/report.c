@@ -59,8 +59,8 @@ void report_method(const struct results *results, struct page *page)
                     "same seccomp filter; what is "
                     "not alike is named below its table.");
     page_item(page, "Intervals cover the true median with 95 %% confidence (order statistics); below "
-                    "six samples they are the "
-                    "smallest and the largest.");
+                    "six samples they are the smallest and the largest. With fewer than four samples on "
+                    "either side no difference counts.");
     page_item(page,
         "Cgroups: %s. Load when it began: %.1f, when it ended: %.1f. Processor time that the machine's own "
         "host "

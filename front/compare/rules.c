@@ -231,7 +231,7 @@ static char *cost(
         is_among_best(results, subject, metric) ? " (within noise)" : "");
 }
 
-/* "good for a, b; ", or "good for nothing of what is asked below; ". */
+/* "first choice for a, b; ", or "first choice for none of the workloads below; ". */
 static char *purposes(const struct results *results, const struct subject_result *subject)
 {
     _cleanup_strv_ char **names = NULL;
@@ -246,9 +246,8 @@ static char *purposes(const struct results *results, const struct subject_result
     }
     if (!any_verdict)
         return must_copy("");
-    _cleanup_free_ char *list =
-        names ? strv_join(names, ", ") : must_copy("nothing of what is asked below, first");
-    return must_printf("good for %s; ", list);
+    _cleanup_free_ char *list = names ? strv_join(names, ", ") : must_copy("none of the workloads below");
+    return must_printf("first choice for %s; ", list);
 }
 
 char *subject_answer(const struct results *results, const struct subject_result *subject)

@@ -169,20 +169,35 @@ static void tell(struct session *session, const struct subject *subject, const c
     session->steps_done++;
 }
 
+static unsigned passes_counted(const struct session *session, size_t part)
+{
+    unsigned passes = session->parts[part].passes;
+    return passes > 0 && parts[part].warms ? passes - 1 : passes;
+}
+
+/* As long as its last pass; where it had none, as long as the dearest one of all. */
+static double estimate(const struct session *session, size_t part)
+{
+    double dearest = 0;
+    for (size_t i = 0; i < SESSION_PARTS; i++)
+        if (session->parts[i].milliseconds > dearest)
+            dearest = session->parts[i].milliseconds;
+    return session->parts[part].passes > 0 ? session->parts[part].milliseconds : dearest;
+}
+
 /* What is done next: the part that is furthest behind for its weight, of those that fit into the time that is
-   left, as far as their last pass tells. SESSION_PARTS: none. */
+   left. SESSION_PARTS: none. */
 static size_t next_part(const struct session *session)
 {
     double budget = session->options->budget_milliseconds;
     size_t best = SESSION_PARTS;
     for (size_t i = 0; i < SESSION_PARTS; i++) {
-        const struct part_progress *progress = &session->parts[i];
-        if (progress->passes >= passes_wanted(session, &parts[i]))
+        if (session->parts[i].passes >= passes_wanted(session, &parts[i]))
             continue;
-        if (budget > 0 && elapsed(session) + progress->milliseconds > budget)
+        if (budget > 0 && elapsed(session) + estimate(session, i) > budget)
             continue;
         if (best == SESSION_PARTS ||
-            progress->passes * parts[i].weight < session->parts[best].passes * parts[best].weight)
+            passes_counted(session, i) * parts[i].weight < passes_counted(session, best) * parts[best].weight)
             best = i;
     }
     return best;
@@ -211,16 +226,31 @@ static void do_pass(struct session *session, size_t part)
     progress->passes++;
 }
 
-/* What nobody came to is said where its figures would stand. */
+static bool has_nothing(const struct subject *subject, const struct part *part)
+{
+    for (enum metric metric = part->first; metric <= part->last; metric++)
+        if (subject->result->series[metric].count > 0 || subject->result->series[metric].failures > 0)
+            return false;
+    return true;
+}
+
+/* What nobody came to is said where its figures would stand, unless there was another reason. */
 static void note_what_is_left_out(struct session *session)
 {
-    for (size_t i = 0; i < SESSION_PARTS && !session->launcher->interrupted; i++) {
-        if (!is_wanted(session, &parts[i]) || session->parts[i].passes > (parts[i].warms ? 1 : 0))
-            continue;
-        for (size_t j = 0; j < session->count; j++)
-            subject_note(session->subjects[j], parts[i].first, parts[i].last,
-                "not measured: the time of a quick report was over; --full measures it");
-    }
+    static const char reason[] = "not measured: the time of a quick report was over; --full measures it";
+    if (session->options->budget_milliseconds == 0 || session->launcher->interrupted)
+        return;
+    for (size_t i = 0; i < SESSION_PARTS; i++)
+        for (size_t j = 0; is_wanted(session, &parts[i]) && j < session->count; j++) {
+            struct subject *subject = session->subjects[j];
+            struct series *first = &subject->result->series[parts[i].first];
+            if (subject->result->stopped || !has_nothing(subject, &parts[i]))
+                continue;
+            if (passes_counted(session, i) == 0 || !first->note)
+                for (enum metric metric = parts[i].first; metric <= parts[i].last; metric++)
+                    free(TAKE_PTR(subject->result->series[metric].note));
+            subject_note(subject, parts[i].first, parts[i].last, reason);
+        }
 }
 
 static void gather_evidence(struct session *session)

@@ -68,5 +68,6 @@ struct summary summarize(const double *values, size_t count)
 
 bool summaries_differ(const struct summary *left, const struct summary *right)
 {
-    return left->count > 0 && right->count > 0 && (left->high < right->low || right->high < left->low);
+    return left->count >= SUMMARY_LEAST && right->count >= SUMMARY_LEAST &&
+           (left->high < right->low || right->high < left->low);
 }

@@ -104,8 +104,9 @@ static struct error *ask_version(struct launcher *launcher, char *program, char 
 {
     char *const arguments[] = {program, (char[]){"--version"}, NULL};
     struct launched launched = {0};
-    TRY(launch(launcher, arguments, ASK_LIMIT, &launched)); /* wrk says it with a bad exit code */
-    *ret_version = must_copy_length(launched.output, strcspn(launched.output, "\n"));
+    TRY(launch(launcher, arguments, ASK_LIMIT, &launched));  /* wrk says it with a bad exit code */
+    launched.output[strcspn(launched.output, "\n[")] = '\0'; /* wrk has its author behind a bracket */
+    *ret_version = must_copy(launched.output);
     launched_clear(&launched);
     return NULL;
 }

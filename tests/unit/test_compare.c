@@ -60,11 +60,13 @@ static void test_interval_of_the_median(void **state)
 
 static void test_differences_are_beyond_noise(void **state)
 {
-    const double low[] = {1, 2, 3}, high[] = {4, 5, 6}, middle[] = {2, 3, 5};
-    struct summary a = summarize(low, 3), b = summarize(high, 3), c = summarize(middle, 3), none = {0};
+    const double low[] = {1, 2, 3, 3}, high[] = {4, 5, 6, 6}, middle[] = {2, 3, 5, 5};
+    struct summary a = summarize(low, 4), b = summarize(high, 4), c = summarize(middle, 4), none = {0};
+    struct summary few = summarize(high, 3);
     assert_true(summaries_differ(&a, &b) && summaries_differ(&b, &a));
     assert_false(summaries_differ(&a, &c) || summaries_differ(&c, &b));
     assert_false(summaries_differ(&a, &none) || summaries_differ(&none, &a));
+    assert_false(summaries_differ(&a, &few) || summaries_differ(&few, &a));
 }
 
 /* ---- results ---- */
@@ -181,8 +183,8 @@ static void test_the_answer_names_what_each_is_good_for(void **state)
     _cleanup_results_ struct results *results = sample_results();
     _cleanup_free_ char *shared = subject_answer(results, results_find(results, "runc"));
     _cleanup_free_ char *walled = subject_answer(results, results_find(results, "caisson-qemu-kvm"));
-    assert_non_null(strstr(shared, "good for a service that you trust; "));
-    assert_non_null(strstr(walled, "good for code that an agent wrote; "));
+    assert_non_null(strstr(shared, "first choice for a service that you trust; "));
+    assert_non_null(strstr(walled, "first choice for code that an agent wrote; "));
 }
 
 static void test_our_own_yields_in_a_tie(void **state)
@@ -383,8 +385,8 @@ static void test_evidence_becomes_files(void **state)
         if (!strcmp(files[i], "runc/health.txt"))
             assert_string_equal(text, "runc, probe's web server: HTTP 200\n");
         if (!strcmp(files[i], "bench/startup.txt"))
-            assert_non_null(
-                strstr(text, "runc: avg=0.0440s min=0.0400s max=0.0480s n=9 median=0.0440s failed=0"));
+            assert_non_null(strstr(
+                text, "runc: avg=0.044000s min=0.040000s max=0.048000s n=9 median=0.044000s failed=0"));
         if (!strcmp(files[i], "summary.md"))
             assert_non_null(strstr(text, "Isolation boundary and what follows"));
         unlink(path);
