@@ -19,7 +19,7 @@ static int tear_down(void **state)
 static json_t *hook(const char *script)
 {
     return json_pack("{ss s[sss] s[ss] si}", "path", "/bin/sh", "args", "sh", "-c", script, "env",
-        "PATH=/usr/bin:/bin", "FROM=hook", "timeout", 10);
+        "PATH=/usr/bin:/bin", "FROM=hook", "timeout", 120);
 }
 
 /* Each hook adds a line to the log: its name, its view of the host name and of PID 1, its state's status. */
