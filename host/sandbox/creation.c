@@ -227,6 +227,7 @@ void creation_call_done(void *context, struct error *error, const ProtobufCMessa
     struct creation *creation = context;
     /* The agent is gone. Why, the machine may say in a moment: loss.c then cancels the creation. */
     if (!creation->undone && error_code(error) == ERROR_UNAVAILABLE) {
+        creation->waiting = false;
         error_free(error);
         sandbox_agent_closed(creation->sandbox, NULL);
         return;

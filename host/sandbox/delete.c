@@ -60,13 +60,15 @@ static void end_unstarted(struct process *process)
 static void finish(struct deletion *deletion)
 {
     struct container *container = deletion->container;
+    struct sandbox *sandbox = container->sandbox;
     struct process *init = container_init(container);
     struct process_status status = process_status(init);
-    sandbox_tell(container->sandbox, SANDBOX_EVENT_DELETED, init);
+    sandbox_tell(sandbox, SANDBOX_EVENT_DELETED, init);
     deletion->done(deletion->context, NULL, &status);
     container->deletion = NULL;
     container_free(container);
     free(deletion);
+    sandbox_check_shutdown(sandbox);
 }
 
 static void host_is_away(void *context, struct error *error)

@@ -70,9 +70,9 @@ void container_report_what_is_ready(struct container *container)
         if (process->kind == PROCESS_EXECED && process->drained && process->state == PROCESS_DRAINING)
             report(process);
     }
-    if (!init->drained || init->state != PROCESS_DRAINING)
-        return;
-    if (execs_are_reported(container)) {
+    if (!init->drained || init->state != PROCESS_DRAINING) {
+        sandbox_check_shutdown(sandbox);
+    } else if (execs_are_reported(container)) {
         report(init);
         sandbox_container_ended(sandbox);
     } else {

@@ -167,6 +167,8 @@ static void listen_for_ready(evutil_socket_t fd, short what, void *context)
             error_new(ERROR_FAILED_PRECONDITION, "the logger %s ended before it was ready", logger->path));
     else if (count >= 0)
         settle(logger, NULL);
+    else
+        event_add(logger->said_ready, NULL);
 }
 
 static void tell_ready(evutil_socket_t fd, short what, void *context)

@@ -75,6 +75,8 @@ static void lose_process(struct process *process)
     }
     if (process->kind == PROCESS_EXECED && process->state == PROCESS_CREATED)
         return;
+    if (process->state == PROCESS_DRAINING)
+        stdio_hurry(process->stdio, DRAIN_PATIENCE_LOST);
     process_end(process, SANDBOX_LOST_STATUS, DRAIN_PATIENCE_LOST);
 }
 
@@ -105,7 +107,7 @@ static bool all_reported(const struct sandbox *sandbox)
     return true;
 }
 
-static void check_shutdown(struct sandbox *sandbox)
+void sandbox_check_shutdown(struct sandbox *sandbox)
 {
     bool down = sandbox->state == SANDBOX_EMPTY || sandbox->state == SANDBOX_STOPPED;
     if (sandbox->shutdown_done && down && all_reported(sandbox) && !sandbox_says_farewell(sandbox))
@@ -123,6 +125,17 @@ void sandbox_release_machine(struct sandbox *sandbox)
     host_sockets_free(TAKE_PTR(sandbox->host_sockets));
     net_free(TAKE_PTR(sandbox->net));
     storage_free(TAKE_PTR(sandbox->storage));
+}
+
+/* Those that wait for something of the host: without the machine it comes too late. */
+static void fail_parked_starts(struct sandbox *sandbox)
+{
+    struct container *container;
+    struct process *process;
+    TAILQ_FOREACH (container, &sandbox->containers, entry) {
+        TAILQ_FOREACH (process, &container->processes, entry)
+            process_fail_start(process);
+    }
 }
 
 static void finish_deletions(struct sandbox *sandbox)
@@ -145,8 +158,9 @@ static void machine_is_gone(struct sandbox *sandbox)
         sandbox_set_state(sandbox, SANDBOX_STOPPED);
         sandbox->observer->stopped(sandbox->context);
     }
+    fail_parked_starts(sandbox);
     finish_deletions(sandbox);
-    check_shutdown(sandbox);
+    sandbox_check_shutdown(sandbox);
 }
 
 static void lost(evutil_socket_t fd, short what, void *context)
@@ -208,7 +222,7 @@ void sandbox_container_ended(struct sandbox *sandbox)
 {
     if (!sandbox_is_kept(sandbox, NULL))
         stop_machine(sandbox);
-    check_shutdown(sandbox);
+    sandbox_check_shutdown(sandbox);
 }
 
 /* ---- shutdown ---- */
@@ -243,7 +257,7 @@ void sandbox_shutdown(struct sandbox *sandbox, sandbox_done *done, void *context
         note_loss(sandbox, "the sandbox was shut down");
     else
         stop_machine(sandbox);
-    check_shutdown(sandbox);
+    sandbox_check_shutdown(sandbox);
 }
 
 void sandbox_loss_events(struct sandbox *sandbox)

@@ -163,6 +163,8 @@ void sandbox_loss_events(struct sandbox *sandbox);
 bool sandbox_is_kept(const struct sandbox *sandbox, const struct container *except);
 /* A container's first process was reported or deleted: a machine without any use left is ended. */
 void sandbox_container_ended(struct sandbox *sandbox);
+/* Something ended that a shutdown may have waited for. */
+void sandbox_check_shutdown(struct sandbox *sandbox);
 /* Frees agent, machine and storage, and what they left in the directory. */
 void sandbox_release_machine(struct sandbox *sandbox);
 

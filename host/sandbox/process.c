@@ -115,6 +115,10 @@ void process_answer_waiters(struct process *process)
 void process_unlist(struct process *process)
 {
     process_fail_start(process);
+    if (process->state < PROCESS_STOPPED && !process->ended) {
+        process->exit_status = SANDBOX_LOST_STATUS;
+        clock_gettime(CLOCK_REALTIME, &process->exited_at);
+    }
     process_answer_waiters(process);
     TAILQ_REMOVE(&process->container->processes, process, entry);
     process->state = PROCESS_DELETED;
@@ -177,10 +181,19 @@ static void start_succeeded(struct process *process)
         process_drain(process, DRAIN_PATIENCE);
 }
 
+/* An exec whose container's end was told without it: it cannot begin afterwards. */
+static bool comes_too_late(const struct process *process)
+{
+    return process->state == PROCESS_STARTING && process->kind == PROCESS_EXECED &&
+           process->container->exec_patience_over;
+}
+
 static void finish_start(struct start *start, struct error *error)
 {
     struct process *process = start->process;
     process->parked = NULL;
+    if (!error && comes_too_late(process))
+        error = error_new(ERROR_FAILED_PRECONDITION, "the container has ended");
     if (process->state == PROCESS_STARTING && error)
         start_failed(process, error);
     else if (process->state == PROCESS_STARTING)

@@ -222,6 +222,15 @@ void stdio_process_ended(struct stdio *stdio, uint32_t patience, stdio_drained *
     check_drained(stdio);
 }
 
+void stdio_hurry(struct stdio *stdio, uint32_t patience)
+{
+    struct timeval shorter = {patience / 1000, patience % 1000 * 1000};
+    if (!stdio->drained || !timercmp(&shorter, &stdio->patience, <))
+        return;
+    stdio->patience = shorter;
+    evtimer_add(stdio->patience_over, &stdio->patience);
+}
+
 const char *stdio_complaint(const struct stdio *stdio)
 {
     return stdio->complaint;

@@ -69,6 +69,8 @@ void stdio_close_input(struct stdio *stdio);
 /* The process is gone: `drained` is called once, from the event loop, when both outputs have ended, or when
    no byte moved for `patience` milliseconds. */
 void stdio_process_ended(struct stdio *stdio, uint32_t patience, stdio_drained *drained, void *context);
+/* It has less patience from now on. */
+void stdio_hurry(struct stdio *stdio, uint32_t patience);
 /* A sentence for the log when a stream had to be given up (a full disk), else NULL. Borrowed. */
 const char *stdio_complaint(const struct stdio *stdio);
 /* Takes NULL. */

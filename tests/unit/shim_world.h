@@ -338,6 +338,15 @@ static inline void world_up(struct world *world)
     assert_ok(world_start(world, "c1", ""));
 }
 
+/* The patience with the execs of a container that has ended is over now rather than in seconds. */
+static inline void world_end_patience(struct world *world, const char *id)
+{
+    struct container *container = sandbox_container(world->shim->sandbox, id);
+    while (!container->exec_patience)
+        assert_int_equal(event_base_loop(world->base, EVLOOP_ONCE), 0);
+    event_active(container->exec_patience, EV_TIMEOUT, 0);
+}
+
 #define assert_fails(call, expected_code, words)                                    \
     do {                                                                            \
         _cleanup_error_ struct error *failure_ = (call);                            \

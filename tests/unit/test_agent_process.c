@@ -49,6 +49,12 @@ static void note_exit(void *context, struct error *error, const ProtobufCMessage
     *(int *)context = ((const Grpc__WaitProcessResponse *)(const void *)response)->status;
 }
 
+static void note_code(void *context, struct error *error, const ProtobufCMessage *response)
+{
+    *(enum error_code *)context = error_code(error);
+    error_free(error);
+}
+
 static void wait_later(struct run *run, const char *id, const char *exec_id, int *status)
 {
     Grpc__WaitProcessRequest request = GRPC__WAIT_PROCESS_REQUEST__INIT;
@@ -57,6 +63,33 @@ static void wait_later(struct run *run, const char *id, const char *exec_id, int
     *status = -1;
     ttrpc_client_call(run->agent->client, &grpc__agent_service__descriptor, "WaitProcess", &request.base, 0,
         note_exit, status);
+}
+
+/* What Create waits for does not come, and the host gives it up. */
+static void test_removal_during_creation(void **state)
+{
+    struct run *run = *state;
+    NEEDS_ROOT_AND_CGROUP(run->files);
+    Grpc__Storage storage = GRPC__STORAGE__INIT;
+    Grpc__Storage *storages[] = {&storage};
+    Grpc__CreateContainerRequest request = GRPC__CREATE_CONTAINER_REQUEST__INIT;
+    enum error_code code = ERROR_OK;
+    storage.driver = "blk";
+    storage.source = "/dev/caisson-never";
+    storage.mount_point = "/run/never";
+    request.container_id = request.exec_id = "early";
+    request.oci = config_spec(run->files, config_new("true"));
+    request.storages = storages;
+    request.n_storages = 1;
+    ttrpc_client_call(run->agent->client, &grpc__agent_service__descriptor, "CreateContainer", &request.base,
+        0, note_code, &code);
+    oci_spec_free(request.oci);
+    agent_check(remove_it(run, "early"));
+    while (code == ERROR_OK)
+        assert_int_equal(event_base_loop(run->agent->base, EVLOOP_ONCE), 0);
+    assert_int_equal(code, ERROR_ABORTED);
+    agent_check(create(run, "early", config_new("true"), (const uint32_t[3]){0}));
+    agent_check(remove_it(run, "early"));
 }
 
 /* Those who wait learn how the processes ended, also when the container is removed under them. */
@@ -382,10 +415,11 @@ int main(void)
         return 0;
     }
     static const struct CMUnitTest tests[] = {TEST(test_run), TEST(test_command_not_found),
-        TEST(test_removal_while_running), TEST(test_signals), TEST(test_pause), TEST(test_stats),
-        TEST(test_storages_go_with_the_container), TEST(test_exec_ids), TEST(test_many_execs),
-        TEST(test_unknown_stream), TEST(test_much_output), TEST(test_output_outlives_the_process),
-        TEST(test_descendant_holds_output), TEST(test_closed_output), TEST(test_pulled_streams),
-        TEST(test_host_goes_away), TEST(test_terminal), TEST(test_pulled_terminal)};
+        TEST(test_removal_while_running), TEST(test_removal_during_creation), TEST(test_signals),
+        TEST(test_pause), TEST(test_stats), TEST(test_storages_go_with_the_container), TEST(test_exec_ids),
+        TEST(test_many_execs), TEST(test_unknown_stream), TEST(test_much_output),
+        TEST(test_output_outlives_the_process), TEST(test_descendant_holds_output), TEST(test_closed_output),
+        TEST(test_pulled_streams), TEST(test_host_goes_away), TEST(test_terminal),
+        TEST(test_pulled_terminal)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -197,21 +197,34 @@ static void test_missing_fifo(void **state)
     assert_nothing_is_left(world);
 }
 
-/* The last bytes stay unread: the exit is told in the end, and the log has it. Only the patience after a loss
-   is short enough for a test. */
-static void test_reader_that_sleeps(void **state)
+/* Until nothing more goes in. */
+static void fill_output(struct world *world)
 {
-    struct world *world = *state;
-    struct later wait;
     char block[4096] = "";
-    world_up(world);
-    world_wait_later(world, "", &wait);
     int guest = fake->streams[fake->stdout_port];
     assert_ok(fd_set_nonblocking(guest, true));
     for (int idle = 0; idle < 3;) {
         idle = write(guest, block, sizeof(block)) > 0 ? 0 : idle + 1;
         event_base_loop(world->base, EVLOOP_NONBLOCK);
     }
+}
+
+static const struct process *sandbox_process(const struct world *world, const char *exec_id)
+{
+    struct process *process = NULL;
+    assert_ok(sandbox_find(world->shim->sandbox, "c1", exec_id, &process));
+    return process;
+}
+
+/* The last bytes stay unread: the exit is told in the end, and the log has it. Only the patience after a loss
+   is short enough for a test. */
+static void test_reader_that_sleeps(void **state)
+{
+    struct world *world = *state;
+    struct later wait;
+    world_up(world);
+    world_wait_later(world, "", &wait);
+    fill_output(world);
     fake->die = "the end";
     fake_stop(NULL);
     AWAIT(world, wait.done);
@@ -252,10 +265,99 @@ static void test_exec_start_never_answered(void **state)
     struct world *world = *state;
     struct later start, wait;
     end_during_exec_start(world, &start, &wait);
+    world_end_patience(world, "c1");
     AWAIT(world, start.done && wait.done);
     assert_true(start.code != ERROR_OK);
     assert_int_equal(wait.status, 137);
     free(start.message);
+}
+
+/* The guest answers when the container's end has been told: it cannot begin after that. */
+static void test_exec_start_succeeds_too_late(void **state)
+{
+    struct world *world = *state;
+    struct later start, wait;
+    end_during_exec_start(world, &start, &wait);
+    world->shim->sandbox->held = true; /* as a pod's: the machine lives on */
+    world_end_patience(world, "c1");
+    AWAIT(world, wait.done);
+    assert_false(start.done);
+    ttrpc_reply_empty(fake->unanswered[--fake->unanswered_count]);
+    AWAIT(world, start.done);
+    assert_int_equal(start.code, ERROR_FAILED_PRECONDITION);
+    free(start.message);
+    assert_null(strstr(world->events, "/tasks/exec-started"));
+}
+
+/* An exec whose logger never gets ready. */
+static void start_stuck_exec(struct world *world, struct later *start)
+{
+    static char process[] = "{\"args\":[\"true\"],\"cwd\":\"/\",\"user\":{\"uid\":0,\"gid\":0}}";
+    _cleanup_free_ char *script = world_path(world, "logger");
+    _cleanup_free_ char *address = must_printf("binary-v2://%s", script);
+    Google__Protobuf__Any any = GOOGLE__PROTOBUF__ANY__INIT;
+    Task__ExecProcessRequest request = TASK__EXEC_PROCESS_REQUEST__INIT;
+    Task__StartRequest start_request = TASK__START_REQUEST__INIT;
+    world_write(world, "logger", "#!/bin/sh\ncat <&3 >/dev/null\n");
+    assert_int_equal(chmod(script, 0755), 0);
+    any.value = (ProtobufCBinaryData){.data = (uint8_t *)process, .len = strlen(process)};
+    request.id = start_request.id = "c1";
+    request.exec_id = start_request.exec_id = "e1";
+    request.spec = &any;
+    request.stdout = address;
+    assert_ok(world_call(world, "Exec", &request.base, NULL));
+    world_call_later(world, "Start", &start_request.base, start);
+    while (!sandbox_process(world, "e1")->parked)
+        event_base_loop(world->base, EVLOOP_ONCE);
+}
+
+/* The container's end does not wait for it for ever, it does not outlive the machine, and neither does the
+ * shim. */
+static void test_exec_start_waits_for_its_logger(void **state)
+{
+    struct world *world = *state;
+    struct later start, wait;
+    world_up(world);
+    world_wait_later(world, "", &wait);
+    start_stuck_exec(world, &start);
+    fake_exit("c1", "c1", 3, true);
+    world_end_patience(world, "c1");
+    AWAIT(world, wait.done);
+    assert_int_equal(wait.status, 3);
+    AWAIT(world, start.done);
+    assert_int_equal(start.code, ERROR_UNAVAILABLE);
+    free(start.message);
+    assert_ok(world_shutdown(world, true));
+}
+
+/* The machine is lost while a container that has ended waits for its reader. */
+static void test_loss_while_draining(void **state)
+{
+    struct world *world = *state;
+    struct later wait;
+    world_up(world);
+    world_wait_later(world, "", &wait);
+    fill_output(world);
+    fake_exit("c1", "c1", 5, true);
+    while (sandbox_process(world, "")->state != PROCESS_DRAINING)
+        event_base_loop(world->base, EVLOOP_ONCE);
+    fake->die = "the end";
+    fake_stop(NULL);
+    AWAIT(world, wait.done);
+    assert_int_equal(wait.status, 5);
+    assert_ok(world_shutdown(world, true));
+}
+
+static void test_wait_for_an_exec_that_is_deleted(void **state)
+{
+    struct world *world = *state;
+    struct later wait;
+    world_up(world);
+    assert_ok(world_exec(world, "e1"));
+    world_wait_later(world, "e1", &wait);
+    assert_ok(world_delete(world, "c1", "e1"));
+    AWAIT(world, wait.done);
+    assert_int_equal(wait.status, 137);
 }
 
 #define WORLD_TEST(function) cmocka_unit_test_setup_teardown(function, world_begin, world_end)
@@ -275,6 +377,10 @@ int main(void)
         WORLD_TEST(test_reader_that_sleeps),
         WORLD_TEST(test_exec_start_fails_late),
         WORLD_TEST(test_exec_start_never_answered),
+        WORLD_TEST(test_exec_start_succeeds_too_late),
+        WORLD_TEST(test_exec_start_waits_for_its_logger),
+        WORLD_TEST(test_loss_while_draining),
+        WORLD_TEST(test_wait_for_an_exec_that_is_deleted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
