@@ -19,6 +19,7 @@
 #include <asm/bootparam.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #define PAGE_SIZE UINT64_C(4096)
@@ -90,6 +91,27 @@ static struct error *read_file(int fd, uint64_t offset, void *buffer, uint64_t l
     return NULL;
 }
 
+/*
+ * Whole pages of a file can be mapped in place of memory that is nobody else's: nothing is copied, and what
+ * the guest does not change it shares with all others of this kernel. How many bytes that took care of is
+ * told.
+ */
+static struct error *map_file(const struct guest_memory *memory, int fd, uint64_t offset, uint64_t address,
+    uint64_t length, uint64_t *ret_mapped)
+{
+    void *place;
+    uint64_t pages = length & ~(PAGE_SIZE - 1);
+    *ret_mapped = 0;
+    if (memory->shared || pages == 0 || offset % PAGE_SIZE || address % PAGE_SIZE)
+        return NULL;
+    TRY(guest_memory_slice(memory, address, pages, &place));
+    if (mmap(place, pages, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd,
+            (off_t)offset) == MAP_FAILED)
+        return error_errno(errno, "mapping the guest's kernel");
+    *ret_mapped = pages;
+    return NULL;
+}
+
 static struct error *load_file(
     const struct guest_memory *memory, int fd, uint64_t offset, uint64_t address, uint64_t length)
 {
@@ -117,6 +139,15 @@ static struct error *load_initrd(const struct guest_memory *memory, int fd, stru
     return NULL;
 }
 
+static struct error *load_segment(
+    const struct guest_memory *memory, int fd, const struct elf_segment *segment)
+{
+    uint64_t mapped;
+    TRY(map_file(memory, fd, segment->offset, segment->address, segment->file_size, &mapped));
+    return load_file(
+        memory, fd, segment->offset + mapped, segment->address + mapped, segment->file_size - mapped);
+}
+
 /* The kernel's memory is above the first MiB and below the initrd; it is zeroed where the file says nothing.
  */
 static struct error *load_kernel(
@@ -128,7 +159,7 @@ static struct error *load_kernel(
             return error_new(ERROR_INVALID_ARGUMENT, "the kernel wants to lie in the first MiB of memory");
         if (segment->address > end || segment->memory_size > end - segment->address)
             return too_small(memory);
-        TRY(load_file(memory, fd, segment->offset, segment->address, segment->file_size));
+        TRY(load_segment(memory, fd, segment));
     }
     return NULL;
 }
