@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Real machines: boots the guest kernel with guest_hello as /init. Needs $CAISSON_KERNEL and
- * $CAISSON_HELLO_INITRD, and is skipped without them. $CAISSON_TEST_HYPERVISOR: another one than qemu-tcg.
+ * $CAISSON_HELLO_INITRD, and is skipped without them. On each hypervisor there is (hv_offers.h).
  */
 #include "assertions.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "hv/hv.h"
+#include "hv_offers.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -20,6 +21,7 @@
 #include <cmocka.h>
 
 struct fixture {
+    const struct hv_ops *ops;
     struct event_base *base;
     char *directory;
     struct hv_config config;
@@ -55,10 +57,11 @@ static int set_up(void **state)
 {
     ignore_broken_pipe();
     struct fixture *fixture = must_new(struct fixture);
-    char template[] = "/tmp/caisson-hv-XXXXXX";
-    if (!mkdtemp(template))
+    fixture->ops = *state;
+    const char *temporary = getenv("TMPDIR");
+    fixture->directory = must_printf("%s/caisson-hv-XXXXXX", temporary ? temporary : "/tmp");
+    if (!mkdtemp(fixture->directory))
         return -1;
-    fixture->directory = must_copy(template);
     fixture->base = event_base_new();
     fixture->config = (struct hv_config){
         .name = "test",
@@ -102,9 +105,7 @@ static void need_guest(const struct fixture *fixture)
 static void new_machine(struct fixture *fixture)
 {
     static const struct hv_events events = {on_stopped};
-    const char *name = getenv("CAISSON_TEST_HYPERVISOR");
-    assert_ok(hv_new(hv_by_name(name ? name : "qemu-tcg"), fixture->base, &fixture->config, &events, fixture,
-        &fixture->hv));
+    assert_ok(hv_new(fixture->ops, fixture->base, &fixture->config, &events, fixture, &fixture->hv));
 }
 
 static void start(struct fixture *fixture)
@@ -122,6 +123,13 @@ static void run_until_stopped(struct fixture *fixture)
 {
     while (!fixture->stopped)
         event_base_dispatch(fixture->base);
+}
+
+static void expect_orderly_end(struct fixture *fixture)
+{
+    run_until_stopped(fixture);
+    if (fixture->stop_reason)
+        fail_msg("the machine has ended: %s", fixture->stop_reason);
 }
 
 static int connect_port(struct fixture *fixture, uint32_t port)
@@ -181,8 +189,7 @@ static void test_boots_echoes_powers_off(void **state)
     assert_string_equal(reading.text, "hello");
 
     close(connect_port(fixture, 1));
-    run_until_stopped(fixture);
-    assert_null(fixture->stop_reason);
+    expect_orderly_end(fixture);
     assert_int_equal(hv_process(fixture->hv), 0);
 }
 
@@ -219,8 +226,7 @@ static void test_stop_is_orderly(void **state)
     struct fixture *fixture = *state;
     start(fixture);
     hv_stop(fixture->hv);
-    run_until_stopped(fixture);
-    assert_null(fixture->stop_reason);
+    expect_orderly_end(fixture);
 }
 
 static void test_stop_while_starting(void **state)
@@ -316,6 +322,8 @@ static void test_taken_port_is_told(void **state)
 {
     struct fixture *fixture = *state;
     need_guest(fixture);
+    if (!(fixture->ops->capabilities & HV_USER_NETWORK))
+        skip();
     int listener;
     const struct hv_port port = {
         .host_address = "127.0.0.1", .host_port = (uint16_t)bound_port(&listener), .guest_port = 80};
@@ -339,7 +347,7 @@ static void test_missing_parts_are_named(void **state)
     fixture->config.kernel = "/nonexistent/vmlinux";
     fixture->config.initrd = "/nonexistent/initrd";
     struct error *error =
-        hv_new(hv_by_name("qemu-tcg"), fixture->base, &fixture->config, &events, fixture, &fixture->hv);
+        hv_new(fixture->ops, fixture->base, &fixture->config, &events, fixture, &fixture->hv);
     assert_int_equal(error_code(error), ERROR_NOT_FOUND);
     assert_non_null(strstr(error_message(error), "/nonexistent/vmlinux"));
     error_free(error);
@@ -352,9 +360,40 @@ static void test_bad_memory_is_refused(void **state)
     fixture->config.kernel = fixture->config.initrd = "/dev/null";
     fixture->config.memory = 4096;
     struct error *error =
-        hv_new(hv_by_name("qemu-tcg"), fixture->base, &fixture->config, &events, fixture, &fixture->hv);
+        hv_new(fixture->ops, fixture->base, &fixture->config, &events, fixture, &fixture->hv);
     assert_int_equal(error_code(error), ERROR_INVALID_ARGUMENT);
     error_free(error);
+}
+
+/* What a hypervisor has no capability for is refused, not ignored. */
+static void test_missing_capability_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    static const struct hv_events events = {on_stopped};
+    fixture->config.kernel = fixture->config.initrd = "/dev/null";
+    const struct hv_network user = {.kind = HV_NETWORK_USER};
+    const struct hv_snapshot snapshot = {.memory = "/dev/null", .state = -1};
+    const struct {
+        enum hv_capability capability;
+        struct hv_network network;
+        bool hot_disks;
+        const struct hv_snapshot *snapshot;
+    } wants[] = {
+        {HV_USER_NETWORK, .network = user},
+        {HV_ATTACH_DISK, .hot_disks = true},
+        {HV_SNAPSHOT, .snapshot = &snapshot},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(wants); i++) {
+        if (fixture->ops->capabilities & wants[i].capability)
+            continue;
+        fixture->config.network = wants[i].network;
+        fixture->config.hot_disks = wants[i].hot_disks;
+        fixture->config.snapshot = wants[i].snapshot;
+        _cleanup_error_ struct error *error =
+            hv_new(fixture->ops, fixture->base, &fixture->config, &events, fixture, &fixture->hv);
+        assert_int_equal(error_code(error), ERROR_UNIMPLEMENTED);
+        assert_non_null(strstr(error_message(error), fixture->ops->name));
+    }
 }
 
 #define WITH_MACHINE(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -374,6 +413,7 @@ int main(void)
         WITH_MACHINE(test_taken_port_is_told),
         WITH_MACHINE(test_missing_parts_are_named),
         WITH_MACHINE(test_bad_memory_is_refused),
+        WITH_MACHINE(test_missing_capability_is_told),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return hv_run_on_each(tests, ARRAY_SIZE(tests));
 }

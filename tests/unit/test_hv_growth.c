@@ -2,11 +2,12 @@
 /*
  * Machines that change while they run, with the real agent in them: disks that come and go, memory and
  * processors that are added, clock and entropy. Needs $CAISSON_KERNEL and $CAISSON_AGENT_INITRD, and is
- * skipped without them.
+ * skipped without them. On each hypervisor there is (hv_offers.h); what one has no capability for is skipped.
  */
 #include "assertions.h"
 #include "base/fd.h"
 #include "hv/hv.h"
+#include "hv_offers.h"
 #include "proto/agent.pb-c.h"
 #include "ttrpc/ttrpc.h"
 
@@ -26,6 +27,7 @@
 #define IMAGE_BYTES (8 * MIB)
 
 struct fixture {
+    const struct hv_ops *ops;
     struct event_base *base;
     struct hv_config config;
     struct hv *hv;
@@ -79,6 +81,7 @@ static int set_up(void **state)
 {
     signal(SIGPIPE, SIG_IGN);
     struct fixture *fixture = must_new(struct fixture);
+    fixture->ops = *state;
     fixture->base = event_base_new();
     fixture->config = (struct hv_config){
         .name = "growing",
@@ -109,14 +112,18 @@ static void start(struct fixture *fixture)
     if (!fixture->config.kernel || !fixture->config.initrd)
         skip();
     static const struct hv_events events = {on_stopped};
-    const char *name = getenv("CAISSON_TEST_HYPERVISOR");
-    assert_ok(hv_new(hv_by_name(name ? name : "qemu-tcg"), fixture->base, &fixture->config, &events, fixture,
-        &fixture->hv));
+    assert_ok(hv_new(fixture->ops, fixture->base, &fixture->config, &events, fixture, &fixture->hv));
     hv_start(fixture->hv, on_done, fixture);
     await_success(fixture);
     int fd;
     assert_ok(hv_connect(fixture->hv, AGENT_PORT, &fd, NULL));
     assert_ok(ttrpc_client_new(fixture->base, fd, NULL, NULL, &fixture->agent));
+}
+
+static void need(const struct fixture *fixture, enum hv_capability capability)
+{
+    if (!(fixture->ops->capabilities & capability))
+        skip();
 }
 
 static struct error *call(struct fixture *fixture, const char *method, const ProtobufCMessage *request,
@@ -187,6 +194,7 @@ static void attach(struct fixture *fixture, int image, bool read_only)
 static void test_disk_comes_and_goes(void **state)
 {
     struct fixture *fixture = *state;
+    need(fixture, HV_ATTACH_DISK);
     fixture->config.hot_disks = true;
     start(fixture);
     int image = make_image();
@@ -217,6 +225,7 @@ static void test_disk_comes_and_goes(void **state)
 static void test_disks_while_paused(void **state)
 {
     struct fixture *fixture = *state;
+    need(fixture, HV_ATTACH_DISK);
     fixture->config.hot_disks = true;
     start(fixture);
     hv_pause(fixture->hv, on_done, fixture);
@@ -231,6 +240,7 @@ static void test_disks_while_paused(void **state)
 static void test_refused_disks(void **state)
 {
     struct fixture *fixture = *state;
+    need(fixture, HV_ATTACH_DISK);
     fixture->config.hot_disks = true;
     start(fixture);
     const struct hv_disk missing = {.path = "/nonexistent/image"};
@@ -252,7 +262,8 @@ static void test_no_controller(void **state)
     start(fixture);
     const struct hv_disk disk = {.path = fixture->config.kernel, .read_only = true};
     hv_attach_disk(fixture->hv, &disk, on_attached, fixture);
-    await_failure(fixture, ERROR_FAILED_PRECONDITION);
+    bool able = fixture->ops->capabilities & HV_ATTACH_DISK;
+    await_failure(fixture, able ? ERROR_FAILED_PRECONDITION : ERROR_UNIMPLEMENTED);
 }
 
 /* ---- memory and processors ---- */
@@ -280,6 +291,7 @@ static uint64_t memory_total(struct fixture *fixture)
 static void test_memory_grows(void **state)
 {
     struct fixture *fixture = *state;
+    need(fixture, HV_GROW);
     fixture->config.memory = 100 * MIB;
     fixture->config.memory_max = host_memory() + 3200 * MIB;
     start(fixture);
@@ -319,6 +331,7 @@ static unsigned processors(struct fixture *fixture)
 static void test_processors_grow(void **state)
 {
     struct fixture *fixture = *state;
+    need(fixture, HV_GROW);
     fixture->config.vcpus_max = 2;
     start(fixture);
     assert_int_equal(processors(fixture), 1);
@@ -364,5 +377,5 @@ int main(void)
         WITH_MACHINE(test_processors_grow),
         WITH_MACHINE(test_clock_and_entropy),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return hv_run_on_each(tests, ARRAY_SIZE(tests));
 }
