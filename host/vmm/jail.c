@@ -2,11 +2,13 @@
 #include "vmm/jail.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -14,6 +16,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+
+/* The ids of host/jail/jail.c. */
+#define FIRST_ID 1879048192u
+#define ID_COUNT 65536u
 
 /* --- namespaces, root, capabilities --- */
 
@@ -41,6 +47,21 @@ static struct error *empty_root(void)
 static bool is_refusal(int errnum)
 {
     return errnum == EPERM || errnum == ENOSPC || errnum == EUSERS || errnum == ENOSYS || errnum == EINVAL;
+}
+
+/*
+ * Root takes an id that belongs to nobody, another one for each process: a user namespace takes away root's
+ * privileges over files, but not over other processes of root. Where root is not the host's, and has no such
+ * ids, it stays: the ids of its own namespace are somebody else's on the host.
+ */
+static struct error *leave_root(void)
+{
+    uid_t id = FIRST_ID + (uid_t)getpid() % ID_COUNT;
+    if (geteuid() != 0)
+        return NULL;
+    if (setgroups(0, NULL) == 0 && setresgid(id, id, id) == 0 && setresuid(id, id, id) == 0)
+        return NULL;
+    return errno == EINVAL || errno == EPERM ? NULL : error_errno(errno, "changing the user");
 }
 
 /* Everything that the user namespace owns is without privilege outside of it, for root as well. */
@@ -73,12 +94,15 @@ static struct error *drop_capabilities(void)
     return NULL;
 }
 
-/* A dump would hold the guest's memory; and nobody of the same user may look into this process. */
-static struct error *hide_memory(void)
+/* A dump would hold the guest's memory; nobody of the same user may look into this process; and it ends with
+   its owner, which the kernel forgets when the user changes. */
+static struct error *protect(void)
 {
     const struct rlimit none = {0, 0};
     if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
         return error_errno(errno, "protecting the guest's memory");
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        return error_errno(errno, "tying it to its owner");
     return NULL;
 }
 
@@ -87,9 +111,10 @@ struct error *jail_enter(int first_fd, bool *ret_alone)
     if (close_range((unsigned)first_fd, ~0u, 0) < 0)
         return error_errno(errno, "closing descriptors");
     bool alone;
+    TRY(leave_root());
     TRY(leave_the_host(&alone));
     TRY(drop_capabilities());
-    TRY(hide_memory());
+    TRY(protect());
     *ret_alone = alone;
     return NULL;
 }

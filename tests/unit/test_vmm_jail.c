@@ -2,6 +2,7 @@
 /* The monitor's confinement of itself: each part is entered in a child, which tells by its end what it found.
  */
 #include "assertions.h"
+#include "base/fd.h"
 #include "vmm/jail.h"
 
 #include <dirent.h>
@@ -102,6 +103,16 @@ static int look_for_rights(void)
     return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && prctl(PR_GET_DUMPABLE) == 0 ? 0 : 4;
 }
 
+/* Of root, whose id it no longer has. */
+static int look_for_processes(void)
+{
+    pid_t parent = getppid();
+    int entered = enter();
+    if (entered != 0 && entered != NO_NAMESPACES)
+        return entered;
+    return kill(parent, 0) < 0 && errno == EPERM ? 0 : 2;
+}
+
 static int look_for_descriptors(void)
 {
     int entered = enter();
@@ -136,6 +147,20 @@ static void has_no_network(void **state)
 static void has_no_rights(void **state)
 {
     assert_child_says_0(look_for_rights);
+}
+
+static bool is_root_of_host(void)
+{
+    _cleanup_free_ char *map = NULL;
+    assert_ok(file_read(AT_FDCWD, "/proc/self/uid_map", 4096, &map, NULL));
+    return geteuid() == 0 && strstr(map, "4294967295");
+}
+
+static void has_no_power_over_root(void **state)
+{
+    if (!is_root_of_host())
+        skip();
+    assert_child_says_0(look_for_processes);
 }
 
 static void has_no_descriptors(void **state)
@@ -227,6 +252,7 @@ int main(void)
         cmocka_unit_test(has_an_empty_root),
         cmocka_unit_test(has_no_network),
         cmocka_unit_test(has_no_rights),
+        cmocka_unit_test(has_no_power_over_root),
         cmocka_unit_test(has_no_descriptors),
         cmocka_unit_test(lets_work),
         cmocka_unit_test(kills_for_what_is_not_allowed),
