@@ -219,6 +219,19 @@ static void add_free_transports(char ***line, const struct hv_config *config)
 }
 
 /*
+ * A file server writes into the guest's memory from a process of its own, which QEMU's emulation does not
+ * see: of a page that once held code it would go on running the old translation (QEMU 8 and later know a
+ * translation by its page alone, so programs crash; earlier ones mostly get away with it). Where the guest
+ * clears each page before it is read into, its own stores drop the translations.
+ */
+static const char *emulation_parameters(const struct hv_config *config, const struct qemu_launch *launch)
+{
+    if (launch->kvm)
+        return "";
+    return config->share_count > 0 ? " mitigations=off init_on_alloc=1" : " mitigations=off";
+}
+
+/*
  * What the kernel parameters save or decide: no clock and timer self-checks (they fail on a busy host), no
  * crypto self-tests, no patching of locks for one processor, random numbers from RDRAND at once. A panic or
  * reboot is a triple fault, which ends QEMU. Free memory goes back to the host in pieces of 64 KiB, not only
@@ -235,7 +248,7 @@ static void add_kernel(char ***line, const struct hv_config *config, const struc
     strv_append_printf(line,
         "console=ttyS0 reboot=t panic=-1 tsc=reliable no_timer_check random.trust_cpu=on cryptomgr.notests "
         "rootfstype=ramfs noreplace-smp page_reporting.page_reporting_order=4%s%s%s%s",
-        launch->kvm ? "" : " mitigations=off", config->debug ? "" : " quiet", config->append ? " " : "",
+        emulation_parameters(config, launch), config->debug ? "" : " quiet", config->append ? " " : "",
         config->append ? config->append : "");
     add_first_size(line, config);
     add_free_transports(line, config);

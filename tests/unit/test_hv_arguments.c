@@ -72,6 +72,7 @@ static void test_kvm_is_not_told_of_emulation(void **state)
     _cleanup_strv_ char **line = qemu_arguments(&config, &launch);
     assert_string_equal(value_of(line, "-accel"), "kvm");
     assert_null(strstr(value_of(line, "-append"), "mitigations=off"));
+    assert_null(strstr(value_of(line, "-append"), "init_on_alloc"));
 }
 
 static void test_devices_get_descriptors_in_order(void **state)
@@ -92,6 +93,8 @@ static void test_devices_get_descriptors_in_order(void **state)
     assert_false(has_part(line, "/image"));
     assert_true(strv_contains(line, "memory-backend-memfd,id=ram,size=128M,share=on"));
     assert_true(has_part(line, "memory-backend=ram"));
+    /* Emulated code must not outlive what the file server writes over it. */
+    assert_non_null(strstr(value_of(line, "-append"), "init_on_alloc=1"));
 }
 
 static void test_network(void **state)
