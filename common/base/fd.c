@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -39,6 +40,18 @@ struct error *fd_write_all(int fd, const void *data, size_t length)
         next += written;
         length -= (size_t)written;
     }
+    return NULL;
+}
+
+struct error *fd_of_text(const char *text, int *ret_fd)
+{
+    _cleanup_fd_ int fd = memfd_create("text", MFD_CLOEXEC);
+    if (fd < 0)
+        return error_errno(errno, "making a file in memory");
+    TRY(fd_write_all(fd, text, strlen(text)));
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return error_errno(errno, "rewinding a file in memory");
+    *ret_fd = TAKE_FD(fd);
     return NULL;
 }
 

@@ -24,6 +24,9 @@ struct error *fd_read_exactly(int fd, void *buffer, size_t length);
 
 /* openat + fd_read_all; directory may be AT_FDCWD. */
 struct error *file_read(int directory, const char *path, size_t limit, char **ret_text, size_t *ret_length);
+/* A file in memory with this text, at its beginning. */
+struct error *fd_of_text(const char *text, int *ret_fd);
+
 /* Creates or truncates. For kernel interfaces (cgroup and sysctl files) as well: one write call. */
 struct error *file_write(int directory, const char *path, const void *data, size_t length);
 struct error *file_write_text(int directory, const char *path, const char *text);

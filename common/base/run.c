@@ -2,6 +2,7 @@
 #include "base/process.h"
 
 #include "base/fd.h"
+#include "base/tail.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -16,19 +17,6 @@ void process_result_clear(struct process_result *result)
     free(result->output);
     free(result->errors);
     *result = (struct process_result){0};
-}
-
-/* Keeps the last ERRORS_KEPT bytes. */
-static void keep_tail(struct process_result *result, size_t *length, const char *data, size_t count)
-{
-    if (*length + count > ERRORS_KEPT) {
-        size_t drop = *length + count - ERRORS_KEPT;
-        memmove(result->errors, result->errors + drop, *length - drop);
-        *length -= drop;
-    }
-    memcpy(result->errors + *length, data, count);
-    *length += count;
-    result->errors[*length] = '\0';
 }
 
 static struct error *keep_output(struct process_result *result, size_t limit, const char *data, size_t count)
@@ -57,7 +45,7 @@ static struct error *collect(struct pollfd pipes[2], size_t limit, struct proces
             if (count > 0 && i == 0)
                 TRY(keep_output(result, limit, block, (size_t)count));
             else if (count > 0)
-                keep_tail(result, &errors_length, block, (size_t)count);
+                tail_add(result->errors, ERRORS_KEPT, &errors_length, block, (size_t)count);
             else if (count == 0 || (errno != EINTR && errno != EAGAIN))
                 pipes[i].fd = -1;
         }

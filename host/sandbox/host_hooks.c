@@ -4,11 +4,11 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "base/strv.h"
+#include "base/tail.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 
 /* Of what a hook writes, kept for the error. */
@@ -41,22 +41,6 @@ static const Grpc__Hook *current(const struct host_hooks *hooks)
 
 /* ---- its output ---- */
 
-static void keep(struct host_hooks *hooks, const char *bytes, size_t length)
-{
-    if (length > OUTPUT_KEPT) {
-        bytes += length - OUTPUT_KEPT;
-        length = OUTPUT_KEPT;
-    }
-    if (hooks->tail_length + length > OUTPUT_KEPT) {
-        size_t drop = hooks->tail_length + length - OUTPUT_KEPT;
-        memmove(hooks->tail, hooks->tail + drop, hooks->tail_length - drop);
-        hooks->tail_length -= drop;
-    }
-    memcpy(hooks->tail + hooks->tail_length, bytes, length);
-    hooks->tail_length += length;
-    hooks->tail[hooks->tail_length] = '\0';
-}
-
 static void close_output(struct host_hooks *hooks)
 {
     if (hooks->readable)
@@ -70,7 +54,7 @@ static bool read_output(struct host_hooks *hooks)
     char bytes[4096];
     ssize_t length = read(hooks->output, bytes, sizeof(bytes));
     if (length > 0)
-        keep(hooks, bytes, (size_t)length);
+        tail_add(hooks->tail, OUTPUT_KEPT, &hooks->tail_length, bytes, (size_t)length);
     return length > 0 || (length < 0 && errno == EINTR);
 }
 
@@ -159,19 +143,6 @@ static void on_late(evutil_socket_t fd, short what, void *context)
 
 /* ---- its start ---- */
 
-/* A file rather than a pipe: a hook that does not read it blocks nobody, whatever its length. */
-static struct error *state_file(const char *state, int *ret_fd)
-{
-    _cleanup_fd_ int fd = memfd_create("state", MFD_CLOEXEC);
-    if (fd < 0)
-        return error_errno(errno, "making a file for the container's state");
-    TRY(fd_write_all(fd, state, strlen(state)));
-    if (lseek(fd, 0, SEEK_SET) < 0)
-        return error_errno(errno, "rewinding the container's state");
-    *ret_fd = TAKE_FD(fd);
-    return NULL;
-}
-
 static char **vector_of(const char *const *texts, size_t count)
 {
     char **vector = must_alloc_array(count + 1, sizeof(*vector));
@@ -225,7 +196,8 @@ static struct error *start(struct host_hooks *hooks)
 {
     _cleanup_fd_ int state = -1, written = -1;
     int ends[2];
-    TRY(state_file(hooks->config.state, &state));
+    /* A file rather than a pipe: a hook that does not read it blocks nobody, whatever its length. */
+    TRY(error_wrap(fd_of_text(hooks->config.state, &state), "the container's state"));
     if (pipe2(ends, O_CLOEXEC) < 0)
         return error_errno(errno, "making a pipe");
     hooks->output = ends[0];

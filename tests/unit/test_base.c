@@ -4,6 +4,7 @@
 #include "base/path.h"
 #include "base/process.h"
 #include "base/strv.h"
+#include "base/tail.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -145,6 +146,20 @@ static void test_unix_sockets_with_long_paths(void **state)
     assert_null(tree_remove(top));
 }
 
+static void test_tail(void **state)
+{
+    char text[6] = "";
+    size_t length = 0;
+    tail_add(text, 5, &length, "abc", 3);
+    assert_string_equal(text, "abc");
+    tail_add(text, 5, &length, "def", 3);
+    assert_string_equal(text, "bcdef");
+    tail_add(text, 5, &length, "0123456789", 10);
+    assert_string_equal(text, "56789");
+    tail_add(text, 5, &length, "", 0);
+    assert_int_equal(length, 5);
+}
+
 static void test_run_collects_output_and_errors(void **state)
 {
     char *arguments[] = {"sh", "-c", "echo out; echo first >&2; echo second >&2; exit 3", NULL};
@@ -216,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_error_is_wrapped_and_keeps_its_code),
         cmocka_unit_test(test_strv),
+        cmocka_unit_test(test_tail),
         cmocka_unit_test(test_parse),
         cmocka_unit_test(test_identifiers),
         cmocka_unit_test(test_files),

@@ -4,6 +4,7 @@
 #include "agent/container/container.h"
 #include "agent/container/process.h"
 #include "base/fd.h"
+#include "base/tail.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -12,27 +13,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #define HOOK_STDERR_KEPT 512
 #define EXIT_NO_PROGRAM 127
-
-/* A file rather than a pipe: a hook that does not read cannot block us, whatever the length. */
-static struct error *state_file(const struct oci_state *state, int *ret_file)
-{
-    _cleanup_free_ char *text = oci_state_json(state);
-    _cleanup_fd_ int file = memfd_create("state", MFD_CLOEXEC);
-    if (file < 0)
-        return error_errno(errno, "making a file for the state");
-    TRY(fd_write_all(file, text, strlen(text)));
-    if (lseek(file, 0, SEEK_SET) < 0)
-        return error_errno(errno, "rewinding the state");
-    *ret_file = TAKE_FD(file);
-    return NULL;
-}
 
 static void exec_hook(const Grpc__Hook *hook, int input, int errors) __attribute__((noreturn));
 static void exec_hook(const Grpc__Hook *hook, int input, int errors)
@@ -61,22 +47,6 @@ struct tail {
     size_t length;
 };
 
-static void tail_add(struct tail *tail, const char *bytes, size_t length)
-{
-    if (length > HOOK_STDERR_KEPT) {
-        bytes += length - HOOK_STDERR_KEPT;
-        length = HOOK_STDERR_KEPT;
-    }
-    if (tail->length + length > HOOK_STDERR_KEPT) {
-        size_t drop = tail->length + length - HOOK_STDERR_KEPT;
-        memmove(tail->text, tail->text + drop, tail->length - drop);
-        tail->length -= drop;
-    }
-    memcpy(tail->text + tail->length, bytes, length);
-    tail->length += length;
-    tail->text[tail->length] = '\0';
-}
-
 static int64_t now_ms(void)
 {
     struct timespec now;
@@ -89,7 +59,7 @@ static bool read_tail(int errors, struct tail *tail)
     char bytes[4096];
     ssize_t length = read(errors, bytes, sizeof(bytes));
     if (length > 0)
-        tail_add(tail, bytes, (size_t)length);
+        tail_add(tail->text, HOOK_STDERR_KEPT, &tail->length, bytes, (size_t)length);
     return length > 0 || (length < 0 && errno == EINTR);
 }
 
@@ -141,7 +111,9 @@ static struct error *await_and_reap(pid_t pid, int errors, int timeout_ms)
 static struct error *run(const Grpc__Hook *hook, const struct oci_state *state)
 {
     _cleanup_fd_ int input = -1;
-    TRY(state_file(state, &input));
+    _cleanup_free_ char *text = oci_state_json(state);
+    /* A file rather than a pipe: a hook that does not read cannot block us, whatever the length. */
+    TRY(error_wrap(fd_of_text(text, &input), "the container's state"));
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
         return error_errno(errno, "making a pipe");
