@@ -3,35 +3,9 @@
 # What a kubelet does with a runtime, through CRI.
 load helpers
 load ../terminal
+load pods
 
-setup() {
-	needs_program crictl
-	logs=$BATS_TEST_TMPDIR/logs
-	mkdir "$logs"
-}
-
-# make_pod NAME [JQ]: run a pod, its configuration changed by a jq program; its id becomes $pod.
-make_pod() {
-	jq -n --arg name "$1" --arg logs "$logs" '{metadata: {name: $name, uid: $name, namespace: "tests", attempt: 0},
-		hostname: $name, log_directory: $logs, dns_config: {servers: ["10.88.0.53"], searches: ["tests.local"]},
-		linux: {cgroup_parent: "/kubepods", security_context: {namespace_options: {pid: 1}}}} | '"${2:-.}" >"$BATS_TEST_TMPDIR/$1.pod"
-	pod_file=$BATS_TEST_TMPDIR/$1.pod
-	pod=$(crictl runp --runtime "$TEST_RUNTIME_NAME" "$pod_file")
-}
-
-# make_container NAME JQ COMMAND...: create and start one in $pod; its id becomes $container.
-make_container() {
-	local name=$1 program=${2:-.}
-	shift 2
-	jq -n --arg name "$name" '{metadata: {name: $name, attempt: 0}, image: {image: "docker.io/library/busybox:latest"},
-		command: $ARGS.positional, log_path: ($name + ".log"),
-		linux: {security_context: {namespace_options: {pid: 1}}}} | '"$program" --args -- "$@" >"$BATS_TEST_TMPDIR/$name.container"
-	container=$(crictl create "$pod" "$BATS_TEST_TMPDIR/$name.container" "$pod_file")
-	crictl start "$container" >/dev/null
-}
-
-# inspect FIELD: of $container.
-inspect() { crictl inspect "$container" | jq -r "$1"; }
+setup() { setup_pods; }
 
 @test "a pod with two containers: one machine, one network, separate files" {
 	make_pod pair

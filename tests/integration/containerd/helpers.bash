@@ -251,7 +251,7 @@ remaining_interfaces() {
 remaining_files() {
 	local places=("$INSTANCE/state/io.containerd.runtime.v2.task" /run/netns /run/caisson)
 	! caisson_is_tested || places+=(/run/containerd/s)
-	find "${places[@]}" -mindepth 1 -not -path '*.task/default' -not -path '*.task/k8s.io' \
+	find "${places[@]}" -mindepth 1 -not -path '*.task/default' -not -path '*.task/k8s.io' -not -path '*.task/moby' \
 		-not -path /run/caisson/sandboxes 2>/dev/null | head -n 5 || true
 }
 
