@@ -25,8 +25,9 @@ static struct storage_bind *list_binds(struct creation *creation, size_t *ret_co
         if (mounts->mounts[i].bind != GUEST_BIND_SHARE)
             continue;
         bool read_only = is_read_only(creation->spec->mounts[i]);
-        binds[count++] =
-            (struct storage_bind){.source = mounts->mounts[i].host_source, .read_only = read_only};
+        binds[count++] = (struct storage_bind){.source = mounts->mounts[i].host_source,
+            .read_only = read_only,
+            .follows = mounts->mounts[i].follows};
         creation->sandbox->holds_data |= !read_only;
     }
     *ret_count = count;

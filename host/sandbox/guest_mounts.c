@@ -131,6 +131,22 @@ static struct error *check_guest_path(const Grpc__Mount *mount)
     return check_type(mount, status.st_mode);
 }
 
+static bool has_either(const Grpc__Mount *mount, const char *one, const char *other)
+{
+    return has_option(mount, one) || has_option(mount, other);
+}
+
+static struct error *read_propagation(const Grpc__Mount *mount, struct guest_mount *ret_mount)
+{
+    if (has_either(mount, "rshared", "shared"))
+        return error_new(ERROR_UNIMPLEMENTED,
+            "the mount at %s asks that what the container mounts there appears on the host (%s, Kubernetes' "
+            "Bidirectional); a container in a virtual machine cannot do that",
+            mount->destination, has_option(mount, "rshared") ? "rshared" : "shared");
+    ret_mount->follows = has_either(mount, "rslave", "slave") && !has_either(mount, "ro", "rro");
+    return NULL;
+}
+
 static struct error *read_source(
     const Grpc__Mount *mount, const char *bundle, bool standalone, struct guest_mount *ret_mount)
 {
@@ -154,7 +170,7 @@ static struct error *read_source(
     bool small_file = S_ISREG(status.st_mode) && status.st_size <= GUEST_COPY_MAX;
     bool copied = standalone && small_file && is_below(path, bundle);
     ret_mount->bind = copied ? GUEST_BIND_COPY : GUEST_BIND_SHARE;
-    return NULL;
+    return ret_mount->directory ? read_propagation(mount, ret_mount) : NULL;
 }
 
 static struct error *read_mount(

@@ -11,6 +11,11 @@
  *   other files and directories   through virtio-fs
  *   unix sockets                  a socket of the agent's that leads to it: see host_sockets.h
  *   block devices, ...            refused: they would be there and lead nowhere
+ *
+ * Mount propagation. From the host to the container ("rslave", Kubernetes' HostToContainer) the file server's
+ * mounts follow the host's, for directories that may be written to: what is mounted there later is protected
+ * by nothing but the guest. The other way ("rshared", Bidirectional) is refused: what the guest mounts, only
+ * the guest has.
  */
 #pragma once
 
@@ -38,6 +43,7 @@ enum guest_bind {
 struct guest_mount {
     enum guest_bind bind;
     bool directory;     /* of the source */
+    bool follows;       /* what the host mounts below it later is to be seen; for SHARE */
     char *host_source;  /* resolved; for all but NONE */
     char *guest_source; /* set by whoever brings it there; becomes the mount's source */
     char **options;     /* mode, uid and gid; for VOLUME and SOCKET */

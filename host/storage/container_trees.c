@@ -80,6 +80,7 @@ static struct error *read_bind(struct container_storage *container, const struct
     struct mounter_tree *tree = add_tree(container);
     tree->directory = S_ISDIR(status.st_mode);
     tree->read_only = bind->read_only;
+    tree->follows = bind->follows;
     tree->target = tree->directory
                        ? must_printf("/%s/%zu", container->id, index)
                        : must_printf("/%s/%zu/%s", container->id, index, slash ? slash + 1 : source);

@@ -27,6 +27,8 @@ struct mounter_tree {
     char *source;
     bool directory; /* or a single file */
     bool read_only;
+    bool
+        follows; /* what the host mounts below `source` later is seen too, where the host's mount is shared */
     char *target; /* "/CONTAINER/rootfs", "/CONTAINER/0/name": up to three names, no more */
 };
 

@@ -206,7 +206,8 @@ static int hold_tree(const struct mounter_task *task, size_t index, bool *sent)
         *sent = true;
     }
     struct mount_attr attributes = {
-        .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (tree->read_only ? MOUNT_ATTR_RDONLY : 0)};
+        .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (tree->read_only ? MOUNT_ATTR_RDONLY : 0),
+        .propagation = tree->follows ? MS_SLAVE : MS_PRIVATE};
     if (mount_setattr(held, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes)) < 0)
         return failed(task, "protecting ", path);
     return 0;
@@ -264,7 +265,8 @@ int mounter_child_add(const struct mounter_task *task)
 {
     bool sent = false;
     int shared = -1, failure = 0;
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+    /* Nothing goes from here to the host; what comes from it goes to clones that follow it. */
+    if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
         return failed(task, "leaving the host's mounts", "");
     for (size_t i = 0; i < task->count && !failure; i++)
         failure = hold_tree(task, i, &sent);

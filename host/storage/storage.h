@@ -93,6 +93,7 @@ struct storage_source {
 struct storage_bind {
     const char *source;
     bool read_only;
+    bool follows; /* see mounter.h; for root only */
 };
 
 /* Borrowed during storage_add only. */
