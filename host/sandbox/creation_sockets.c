@@ -6,6 +6,32 @@
 
 #include <string.h>
 
+/* Without mappings, or for an id that has none, it is the guest's number. */
+static uint32_t map_id(Grpc__LinuxIDMapping *const *mappings, size_t count, uint32_t id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (id >= mappings[i]->container_id && id - mappings[i]->container_id < mappings[i]->size)
+            return mappings[i]->host_id + (id - mappings[i]->container_id);
+    return id;
+}
+
+static void act_as_container(const struct creation *creation)
+{
+    const Grpc__User *user = creation->spec->process->user;
+    const Grpc__Linux *config = creation->spec->linux_config;
+    if (!creation->sandbox->host_sockets || !user || !config)
+        return;
+    _cleanup_free_ gid_t *groups = must_alloc_array(user->n_additional_gids + 1, sizeof(*groups));
+    for (size_t i = 0; i < user->n_additional_gids; i++)
+        groups[i] = map_id(config->gid_mappings, config->n_gid_mappings, user->additional_gids[i]);
+    const struct host_socket_user as = {
+        .uid = map_id(config->uid_mappings, config->n_uid_mappings, user->uid),
+        .gid = map_id(config->gid_mappings, config->n_gid_mappings, user->gid),
+        .groups = groups,
+        .group_count = user->n_additional_gids};
+    host_sockets_act_as(creation->sandbox->host_sockets, creation->container, &as);
+}
+
 struct error *creation_open_host_sockets(struct creation *creation)
 {
     struct sandbox *sandbox = creation->sandbox;
@@ -20,6 +46,7 @@ struct error *creation_open_host_sockets(struct creation *creation)
         TRY(host_sockets_add(sandbox->host_sockets, creation->container, mount->host_source, &port));
         mount->guest_source = must_printf(GUEST_SOCKETS "/%u", port);
     }
+    act_as_container(creation);
     return NULL;
 }
 

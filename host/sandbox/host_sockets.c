@@ -2,6 +2,8 @@
 #include "sandbox/host_sockets.h"
 
 #include <fcntl.h>
+#include <grp.h>
+#include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -15,6 +17,8 @@ struct host_socket {
     uint32_t port;
     int file; /* O_PATH */
     unsigned count;
+    bool has_user;
+    struct host_socket_user user; /* owned groups */
 };
 
 struct connection {
@@ -74,6 +78,7 @@ static void remove_socket(struct host_sockets *sockets, struct host_socket *host
     LIST_REMOVE(host_socket, entry);
     sockets->count--;
     close_fd(host_socket->file);
+    free((gid_t *)(uintptr_t)host_socket->user.groups);
     free(host_socket);
 }
 
@@ -139,12 +144,65 @@ struct error *host_sockets_add(
     return NULL;
 }
 
+void host_sockets_act_as(struct host_sockets *sockets, const void *owner, const struct host_socket_user *user)
+{
+    struct host_socket *host_socket;
+    LIST_FOREACH (host_socket, &sockets->list, entry) {
+        if (host_socket->owner != owner || host_socket->has_user || geteuid() != 0)
+            continue;
+        gid_t *groups = must_alloc_array(user->group_count + 1, sizeof(*groups));
+        for (size_t i = 0; i < user->group_count; i++)
+            groups[i] = user->groups[i];
+        host_socket->user = *user;
+        host_socket->user.groups = groups;
+        host_socket->has_user = true;
+    }
+}
+
+/* ---- as somebody else ---- */
+
+/* What this process is otherwise. */
+struct self {
+    gid_t gid;
+    gid_t groups[NGROUPS_MAX];
+    int group_count;
+};
+
+/* This process has one thread. Whether all of it took effect. */
+static bool become(const struct host_socket_user *user, struct self *ret_self)
+{
+    ret_self->gid = getegid();
+    ret_self->group_count = getgroups(NGROUPS_MAX, ret_self->groups);
+    return ret_self->group_count >= 0 && setgroups(user->group_count, user->groups) == 0 &&
+           setegid(user->gid) == 0 && seteuid(user->uid) == 0;
+}
+
+static void become_self(const struct self *self)
+{
+    if (seteuid(0) < 0 || setegid(self->gid) < 0 ||
+        (self->group_count >= 0 && setgroups((size_t)self->group_count, self->groups) < 0))
+        abort(); /* a supervisor that is somebody else from now on must not go on */
+}
+
+/* The server sees who connects, and its socket file says who may. */
+static int connect_as(const struct host_socket *host_socket, int fd, const struct sockaddr_un *address)
+{
+    static struct self self; /* too large for the stack */
+    if (!host_socket->has_user)
+        return connect(fd, (const struct sockaddr *)address, sizeof(*address));
+    int result = -1;
+    if (become(&host_socket->user, &self))
+        result = connect(fd, (const struct sockaddr *)address, sizeof(*address));
+    become_self(&self);
+    return result;
+}
+
 /* -1 where it refuses. */
 static int connect_to(const struct host_socket *host_socket)
 {
     const struct sockaddr_un address = address_of(host_socket->file);
     _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+    if (fd < 0 || connect_as(host_socket, fd, &address) < 0)
         return -1;
     return TAKE_FD(fd);
 }

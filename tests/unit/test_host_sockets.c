@@ -8,6 +8,7 @@
 
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <setjmp.h>
@@ -61,6 +62,35 @@ static void test_connects(void **state)
     close(joined.socket);
     joined.over(joined.context, false);
     assert_int_equal(read(server, text, sizeof(text)), 0);
+}
+
+/* The server sees the container's user, whose rights count; the supervisor stays what it was. */
+static void test_connects_as_the_container(void **state)
+{
+    const struct world *world = *state;
+    const gid_t groups[] = {7001, 7002};
+    const struct host_socket_user user = {.uid = 4711, .gid = 4712, .groups = groups, .group_count = 2};
+    uint32_t port;
+    struct hv_joined joined;
+    struct ucred peer;
+    socklen_t length = sizeof(peer);
+    if (geteuid() != 0)
+        skip();
+    assert_ok(host_sockets_add(world->sockets, world, world->path, &port));
+    host_sockets_act_as(world->sockets, world, &user);
+    assert_int_equal(chmod(world->path, 0600), 0);
+    assert_false(host_sockets_connect(world->sockets, port, &joined));
+    assert_int_equal(chown(world->path, 0, 7002), 0);
+    assert_int_equal(chmod(world->path, 0660), 0);
+    assert_true(host_sockets_connect(world->sockets, port, &joined));
+    _cleanup_fd_ int server = accept(world->listener, NULL, NULL);
+    assert_int_equal(getsockopt(server, SOL_SOCKET, SO_PEERCRED, &peer, &length), 0);
+    assert_int_equal(peer.uid, 4711);
+    assert_int_equal(peer.gid, 4712);
+    assert_int_equal(geteuid(), 0);
+    assert_int_equal(getegid(), 0);
+    close(joined.socket);
+    joined.over(joined.context, false);
 }
 
 static void test_other_ports_are_refused(void **state)
@@ -144,6 +174,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_WORLD(test_connects),
+        IN_WORLD(test_connects_as_the_container),
         IN_WORLD(test_other_ports_are_refused),
         IN_WORLD(test_name_is_not_followed_again),
         IN_WORLD(test_connections_are_bounded),
