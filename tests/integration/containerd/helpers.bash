@@ -132,6 +132,8 @@ launch_containerd() {
 	setsid containerd --config "$INSTANCE/config.toml" </dev/null >>"$INSTANCE/log" 2>&1 3>&- &
 	echo $! >"$INSTANCE/pid"
 	wait_for_line "$INSTANCE/log" "containerd successfully booted"
+	# 1.6 says so before its CRI part is initialized.
+	! command -v crictl >/dev/null || eventually crictl version >/dev/null 2>&1 || { echo "CRI never answers"; return 1; }
 }
 
 start_containerd() {
