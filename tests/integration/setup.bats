@@ -24,11 +24,13 @@ setup() {
 
 teardown() { :; }
 
-# containerd NAME: the directory of its programs, or skips the test.
-containerd() {
+# needs_containerd NAME: skips the rest of a test where it could not be had.
+needs_containerd() {
 	[ -s "$BATS_FILE_TMPDIR/$1" ] || skip "containerd-$1 could not be had on this machine"
-	cat "$BATS_FILE_TMPDIR/$1"
 }
+
+# containerd NAME: the directory of its programs.
+containerd() { cat "$BATS_FILE_TMPDIR/$1"; }
 
 set_up() {
 	run caisson setup containerd --config "$config" --bin "$BATS_TEST_TMPDIR/bin" "$@" </dev/null
@@ -87,10 +89,12 @@ write_version_3() {
 	expect_runtimes bookworm "$v2"
 	expect_runtimes forky "$v3"
 	expect_runtimes module "$v3"
+	needs_containerd bookworm
 	run dump bookworm
 	expect_output 'sandbox_image = "own/pause:1"'
 	expect_output 'SystemdCgroup = true'
 	expect_output '"io.containerd.timeout.shim.load" = "7s"'
+	needs_containerd forky
 	run dump forky
 	expect_output 'sandbox = "own/pause:1"'
 	expect_output 'SystemdCgroup = true'
@@ -102,6 +106,7 @@ write_version_3() {
 	expect_status 0
 	expect_runtimes forky "$v3"
 	expect_runtimes module "$v3"
+	needs_containerd forky
 	run dump forky
 	expect_output 'SystemdCgroup = true'
 }
@@ -208,6 +213,7 @@ write_version_3() {
 	cmp "$config" before
 	expect_runtimes bookworm "$v2"
 	expect_runtimes forky "$v3"
+	needs_containerd bookworm
 	run dump bookworm
 	expect_output 'sandbox_image = "own/pause:2"'
 	set_up --undo --yes
@@ -264,6 +270,7 @@ refused() {
 
 @test "containerd itself is asked before anything is written" {
 	local programs
+	needs_containerd bookworm
 	programs=$(containerd bookworm)
 	PATH=$programs:$PATH
 	printf 'version = 2\n[%s.containerd]\n[%s.containerd]\n' "$v2" "$v2" >"$config"
