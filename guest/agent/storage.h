@@ -7,7 +7,7 @@
  *
  *     mmioblk, blk   source is a device in /dev; waited for
  *     scsi           source is the address of a SCSI disk, "0:7"; waited for
- *     ephemeral      tmpfs (or hugetlbfs)
+ *     ephemeral      tmpfs, or hugetlbfs with the options pagesize= and size= in bytes, set aside for it
  *     overlayfs      upper and work directories are made
  *     virtio-fs      source is the tag of the share
  *     local          a directory; options: mode=

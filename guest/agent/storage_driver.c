@@ -2,6 +2,7 @@
 #include "agent/storage_driver.h"
 
 #include "agent/container/mount_options.h"
+#include "agent/huge_pages.h"
 #include "agent/storage.h"
 #include "base/path.h"
 
@@ -76,10 +77,22 @@ static struct error *give_to_group(const Grpc__Storage *storage)
     return NULL;
 }
 
+static struct error *set_huge_pages_aside(const Grpc__Storage *storage)
+{
+    const char *page_size = storage_option(storage, "pagesize"), *size = storage_option(storage, "size");
+    if (!page_size || !size)
+        return error_new(
+            ERROR_INVALID_ARGUMENT, "huge pages at %s: without pagesize= and size=", storage->mount_point);
+    return huge_pages_add(HUGE_PAGES_DIRECTORY, page_size, size);
+}
+
 static struct error *mount_ephemeral(const Grpc__Storage *storage, const char *source)
 {
+    bool huge = strcmp(storage->fstype, "hugetlbfs") == 0;
     TRY(make_mount_point(storage));
-    TRY(mount_plain(storage, source, strcmp(storage->fstype, "hugetlbfs") == 0 ? "hugetlbfs" : "tmpfs"));
+    if (huge)
+        TRY(set_huge_pages_aside(storage));
+    TRY(mount_plain(storage, source, huge ? "hugetlbfs" : "tmpfs"));
     return give_to_group(storage);
 }
 

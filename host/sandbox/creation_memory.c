@@ -13,13 +13,14 @@ bool creation_is_of_pod(const struct creation *creation)
 }
 
 /* Strings and options are borrowed. */
-static void append(Grpc__Storage ***storages, size_t *count, const char *mount_point, char *const *options)
+static void append(
+    Grpc__Storage ***storages, size_t *count, const char *type, const char *mount_point, char *const *options)
 {
     Grpc__Storage *storage = must_new(Grpc__Storage);
     *storage = (Grpc__Storage)GRPC__STORAGE__INIT;
     storage->driver = "ephemeral";
-    storage->source = "tmpfs";
-    storage->fstype = "tmpfs";
+    storage->source = type;
+    storage->fstype = type;
     storage->mount_point = mount_point;
     storage->shared = true;
     storage->options = (const char **)(uintptr_t)options;
@@ -39,7 +40,14 @@ void creation_add_shared_memory(struct creation *creation, Grpc__Storage ***stor
         strv_append(&creation->shared_memory, options[i]);
     strv_append_printf(
         &creation->shared_memory, "size=%llu", (unsigned long long)(size ? size : POD_SHARED_MEMORY_SIZE));
-    append(storages, count, POD_SHARED_MEMORY, creation->shared_memory);
+    append(storages, count, "tmpfs", POD_SHARED_MEMORY, creation->shared_memory);
+}
+
+/* What the volume may hold has been set aside when it is there; there is no more than that. */
+static void describe_huge_pages(struct guest_mount *mount)
+{
+    strv_append_printf(&mount->options, "pagesize=%llu", (unsigned long long)mount->page_size);
+    strv_append_printf(&mount->options, "size=%llu", (unsigned long long)mount->size);
 }
 
 /* The kubelet gives a volume without a limit half of the host; its guest gets half of the machine, which is
@@ -58,7 +66,11 @@ void creation_add_volumes(struct creation *creation, Grpc__Storage ***storages, 
         struct guest_mount *mount = &mounts->mounts[i];
         if (mount->bind != GUEST_BIND_VOLUME)
             continue;
-        limit_volume(mount, creation->sandbox->settings->memory);
-        append(storages, count, mount->guest_source, mount->options);
+        bool huge = mount->page_size > 0;
+        if (huge)
+            describe_huge_pages(mount);
+        else
+            limit_volume(mount, creation->sandbox->settings->memory);
+        append(storages, count, huge ? "hugetlbfs" : "tmpfs", mount->guest_source, mount->options);
     }
 }

@@ -4,6 +4,7 @@
 #include "base/path.h"
 #include "base/strv.h"
 #include "sandbox/guest_devices.h"
+#include "sandbox/guest_spec.h"
 #include "sandbox/pod.h"
 
 #include <linux/magic.h>
@@ -71,6 +72,11 @@ static bool is_in_memory(const char *path, struct statfs *ret_system)
     return statfs(path, ret_system) == 0 && ret_system->f_type == TMPFS_MAGIC;
 }
 
+static bool is_in_huge_pages(const char *path, struct statfs *ret_system)
+{
+    return statfs(path, ret_system) == 0 && ret_system->f_type == HUGETLBFS_MAGIC;
+}
+
 /* A source that cannot be looked at means the usual size: the guest has its own in any case. */
 static void read_shared_memory(const Grpc__Mount *mount, struct guest_mount *ret_mount)
 {
@@ -95,13 +101,15 @@ static void read_volume(const struct stat *status, const struct statfs *system, 
     ret_mount->bind = GUEST_BIND_VOLUME;
     ret_mount->guest_source = must_printf(POD_VOLUMES "%s", strrchr(ret_mount->host_source, '/'));
     ret_mount->size = system->f_blocks * (uint64_t)system->f_bsize;
+    ret_mount->page_size = system->f_type == HUGETLBFS_MAGIC ? (uint64_t)system->f_bsize : 0;
     read_owner(status, ret_mount);
 }
 
 static bool is_volume_in_memory(const char *path, struct statfs *ret_system)
 {
     const char *place = strstr(path, EMPTY_DIRECTORY);
-    return place && !strchr(place + strlen(EMPTY_DIRECTORY), '/') && is_in_memory(path, ret_system);
+    return place && !strchr(place + strlen(EMPTY_DIRECTORY), '/') &&
+           (is_in_memory(path, ret_system) || is_in_huge_pages(path, ret_system));
 }
 
 /* ---- files and directories ---- */
@@ -187,6 +195,15 @@ static struct error *read_mount(
     return read_source(mount, bundle, standalone, ret_mount);
 }
 
+/* The host's file system shows all that the host has. */
+static void limit_huge_pages(const Grpc__Spec *spec, struct guest_mount *mount)
+{
+    const Grpc__LinuxResources *resources = spec->linux_config ? spec->linux_config->resources : NULL;
+    uint64_t limit = guest_huge_page_limit(resources, mount->page_size);
+    if (mount->page_size > 0 && limit > 0)
+        mount->size = limit;
+}
+
 struct error *guest_mounts_read(
     const Grpc__Spec *spec, const char *bundle, bool standalone, struct guest_mounts **ret_mounts)
 {
@@ -195,8 +212,10 @@ struct error *guest_mounts_read(
     TRY(path_resolve(bundle, &resolved));
     mounts->count = spec->n_mounts;
     mounts->mounts = must_alloc_array(spec->n_mounts, sizeof(*mounts->mounts));
-    for (size_t i = 0; i < spec->n_mounts; i++)
+    for (size_t i = 0; i < spec->n_mounts; i++) {
         TRY(read_mount(spec->mounts[i], resolved, standalone, &mounts->mounts[i]));
+        limit_huge_pages(spec, &mounts->mounts[i]);
+    }
     *ret_mounts = TAKE_PTR(mounts);
     return NULL;
 }

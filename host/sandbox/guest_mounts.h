@@ -5,7 +5,8 @@
  *
  *   /dev/shm                      memory: the pod's own, or the container's where it is alone
  *   /dev, /proc, /sys             the guest's own
- *   an emptyDir in memory         memory of the guest that all containers of the pod share
+ *   an emptyDir in memory         memory of the guest that all containers of the pod share; in huge pages as
+ *                                 large as the container's limit of those
  *   files of the bundle           copied, in a standalone sandbox only: elsewhere their owner changes them
  *                                 later (nerdctl its hosts file) and the container has to see it
  *   other files and directories   through virtio-fs
@@ -48,6 +49,7 @@ struct guest_mount {
     char *guest_source; /* set by whoever brings it there; becomes the mount's source */
     char **options;     /* mode, uid and gid; for VOLUME and SOCKET */
     uint64_t size;      /* bytes of the file system; for VOLUME and SHARED_MEMORY */
+    uint64_t page_size; /* of a VOLUME in huge pages, bytes; 0: of ordinary memory */
 };
 
 struct guest_mounts {

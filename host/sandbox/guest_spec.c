@@ -127,10 +127,37 @@ void guest_resources_rewrite(Grpc__LinuxResources *resources)
     MESSAGE_CLEAR(resources->network);
 }
 
+/* "2MB", "1GB": as the specification writes sizes of pages. 0 for anything else. */
+static uint64_t page_bytes(const char *text)
+{
+    static const char units[] = "KMG";
+    char *end = NULL;
+    unsigned long number = strtoul(text, &end, 10);
+    const char *unit = end != text && *end ? strchr(units, *end) : NULL;
+    if (!unit || strcmp(end + 1, "B") != 0 || number > 1024)
+        return 0;
+    return (uint64_t)number << (10 * (unit - units + 1));
+}
+
+/* No machine has more: what is larger is a mistake or a way to say that there is no limit. */
+#define HUGE_PAGES_MAX (1ull << 42)
+
+uint64_t guest_huge_page_limit(const Grpc__LinuxResources *resources, uint64_t page_size)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; resources && i < resources->n_hugepage_limits; i++) {
+        const Grpc__LinuxHugepageLimit *limit = resources->hugepage_limits[i];
+        bool meant = page_size == 0 || page_bytes(limit->pagesize) == page_size;
+        sum += meant && limit->limit < HUGE_PAGES_MAX ? limit->limit : 0;
+    }
+    return sum;
+}
+
 uint64_t guest_memory_limit(const Grpc__LinuxResources *resources)
 {
     bool limited = resources && resources->memory && resources->memory->limit > 0;
-    return limited ? (uint64_t)resources->memory->limit : 0;
+    uint64_t limit = limited ? (uint64_t)resources->memory->limit : 0;
+    return limit + guest_huge_page_limit(resources, 0);
 }
 
 static void rewrite_linux(Grpc__Linux *linux_config, const struct guest_container *container)

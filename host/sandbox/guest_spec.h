@@ -46,5 +46,8 @@ bool guest_shares_pid_namespace(const Grpc__Spec *spec, enum container_kind kind
 void guest_process_rewrite(Grpc__Process *process);
 /* The same for the resources of Update. */
 void guest_resources_rewrite(Grpc__LinuxResources *resources);
-/* The memory limit in bytes; 0 where there is none. resources may be NULL. */
+/* The memory limit in bytes, with the huge pages, which come in addition; 0 where there is neither. resources
+   may be NULL. */
 uint64_t guest_memory_limit(const Grpc__LinuxResources *resources);
+/* The limit of huge pages of this size in bytes, or of all sizes where that is 0; 0 where there is none. */
+uint64_t guest_huge_page_limit(const Grpc__LinuxResources *resources, uint64_t page_size);

@@ -277,6 +277,60 @@ static void test_devices(void **state)
     assert_non_null(strstr(error_message(error), "block device /dev/sda (8:0)"));
 }
 
+/* ---- limits ---- */
+
+static void test_memory_with_huge_pages(void **state)
+{
+    _cleanup_oci_spec_ Grpc__Spec *spec =
+        parse("{\"ociVersion\":\"1.0.2\",\"process\":{\"args\":[\"x\"],\"cwd\":\"/"
+              "\",\"user\":{\"uid\":0,\"gid\":0}},"
+              "\"root\":{\"path\":\"r\"},\"linux\":{\"resources\":{\"memory\":{\"limit\":1048576},"
+              "\"hugepageLimits\":["
+              "{\"pageSize\":\"2MB\",\"limit\":4194304},{\"pageSize\":\"1GB\",\"limit\":1073741824},"
+              "{\"pageSize\":\"64KB\",\"limit\":9223372036854771712},{\"pageSize\":\"2 fine "
+              "MB\",\"limit\":1}]}}}");
+    const Grpc__LinuxResources *resources = spec->linux_config->resources;
+    assert_int_equal(guest_huge_page_limit(resources, 2u << 20), 4u << 20);
+    assert_int_equal(guest_huge_page_limit(resources, 1u << 30), 1u << 30);
+    assert_int_equal(guest_huge_page_limit(resources, 64u << 10), 0);
+    assert_int_equal(guest_huge_page_limit(NULL, 0), 0);
+    assert_int_equal(guest_memory_limit(resources), (1u << 20) + (4u << 20) + (1u << 30));
+}
+
+/* ---- mount propagation ---- */
+
+/* The directory is mounted like this. */
+static struct error *read_propagation(const char *options, struct guest_mounts **ret_mounts)
+{
+    _cleanup_free_ char *text = must_printf(
+        "{\"ociVersion\":\"1.0.2\",\"process\":{\"args\":[\"x\"],\"cwd\":\"/"
+        "\",\"user\":{\"uid\":0,\"gid\":0}},"
+        "\"root\":{\"path\":\"r\"},\"mounts\":[{\"destination\":\"/d\",\"type\":\"bind\",\"source\":\"/tmp\","
+        "\"options\":[%s]}]}",
+        options);
+    _cleanup_oci_spec_ Grpc__Spec *spec = parse(text);
+    return guest_mounts_read(spec, "/tmp", false, ret_mounts);
+}
+
+static void test_propagation(void **state)
+{
+    static const struct {
+        const char *options;
+        bool follows;
+    } cases[] = {{"\"rbind\"", false}, {"\"rbind\",\"rprivate\"", false}, {"\"rbind\",\"rslave\"", true},
+        {"\"bind\",\"slave\",\"rw\"", true}, {"\"rbind\",\"rslave\",\"ro\"", false}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        _cleanup_guest_mounts_ struct guest_mounts *mounts = NULL;
+        assert_ok(read_propagation(cases[i].options, &mounts));
+        if (mounts->mounts[0].follows != cases[i].follows)
+            fail_msg("%s", cases[i].options);
+    }
+    struct guest_mounts *mounts = NULL;
+    _cleanup_error_ struct error *error = read_propagation("\"rbind\",\"rshared\"", &mounts);
+    assert_int_equal(error_code(error), ERROR_UNIMPLEMENTED);
+    assert_non_null(strstr(error_message(error), "/d"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +342,8 @@ int main(void)
         cmocka_unit_test(test_volume_in_memory),
         cmocka_unit_test(test_namespaces),
         cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_memory_with_huge_pages),
+        cmocka_unit_test(test_propagation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

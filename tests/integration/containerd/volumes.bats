@@ -63,3 +63,23 @@ share_volume() {
 	[ "$status" -ne 0 ]
 	expect_output "Bidirectional"
 }
+
+# As the kubelet mounts an emptyDir of the medium HugePages-2Mi. CRI leaves the limit out where the host's cgroups have
+# none for huge pages, so a whole config.json is given.
+@test "an emptyDir in huge pages: memory of the machine, as much as the container may use" {
+	needs_caisson "the host's huge pages are none of the tests' business"
+	local empty=$BATS_TEST_TMPDIR/volumes/kubernetes.io~empty-dir/pages root=$BATS_TEST_TMPDIR/root
+	mkdir -p "$empty" "$root/bin" "$root/pages" "$root/proc"
+	cp /bin/busybox "$root/bin"
+	mount -t hugetlbfs -o pagesize=2M none "$empty" || skip "this host has no hugetlbfs"
+	ctr oci spec | jq --arg root "$root" --arg source "$empty" '.root.path = $root | .process.env = ["PATH=/bin"]
+		| .process.args = ["busybox", "sh", "-c", "busybox grep /pages /proc/mounts; busybox grep HugePages_ /proc/meminfo;
+			busybox df -m /pages"]
+		| .linux.resources.hugepageLimits = [{pageSize: "2MB", limit: 16777216}]
+		| .mounts += [{destination: "/pages", type: "bind", source: $source, options: ["rbind", "rw"]}]' >"$BATS_TEST_TMPDIR/spec"
+	run ctr run --rm --runtime "$TEST_RUNTIME" --config "$BATS_TEST_TMPDIR/spec" paged
+	expect_status 0
+	expect_output "hugetlbfs rw"
+	[[ "$output" =~ HugePages_Free:\ +8$'\n' ]]
+	[[ "$output" =~ hugetlbfs\ +16\ +0\ +16\ .*/pages ]]
+}
