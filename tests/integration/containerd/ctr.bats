@@ -178,6 +178,12 @@ expect_code() {
 	run ctr tasks ps held
 	expect_status 0
 	[ "$(grep -cE '^[0-9]+' <<<"$output")" -ge 1 ]
+	ctr tasks exec --exec-id beside held sleep 1000 >/dev/null 2>&1 3>&- &
+	local front=$!
+	patiently bash -c 'until ctr tasks ps held | grep -q "^[0-9].*beside"; do :; done'
+	ctr tasks kill -s KILL --exec-id beside held
+	wait "$front" || [ $? -eq 137 ]
+	patiently bash -c 'until ! ctr tasks ps held | grep -q beside; do :; done'
 }
 
 @test "checkpoint: refused, and the container goes on" {
