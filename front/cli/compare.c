@@ -338,6 +338,7 @@ static struct error *tell_results(const struct compare_settings *settings, const
 {
     _cleanup_free_ char *summary = report_summary(results);
     printf("%s\n\n", summary);
+    fflush(stdout);
     TRY(write_report(results, settings->output));
     if (settings->evidence)
         TRY(lab_write(results, settings->evidence));

@@ -93,7 +93,7 @@ fake() {
 }
 
 @test "compare: what changed between two reports" {
-	run compare --rounds 1 --only startup --runtimes host
+	run compare --rounds 4 --only startup --runtimes host
 	expect_status 0
 	local report=$BATS_TEST_TMPDIR/report/compare.json
 	jq '.runtimes[0].measures["startup.run"].samples |= map(. * 100)' "$report" >"$BATS_TEST_TMPDIR/slow.json"
@@ -189,6 +189,152 @@ fake() {
 	[ "$(value .interrupted)" = true ]
 	nothing_stays
 	eventually no_process 'sleep 1000'
+}
+
+# start_crowd RUNTIMES: a comparison in the background with containers that wait; sets $guard and $worker.
+start_crowd() {
+	caisson compare --quiet --output "$BATS_TEST_TMPDIR/report" --only density --containers 50 --runtimes "$1" \
+		>"$BATS_TEST_TMPDIR/out" 2>&1 &
+	guard=$!
+	eventually two_wait
+	worker=$(pgrep -P "$guard")
+}
+
+two_wait() { [ "$(pgrep -fc '^/probe hold|run .*/probe hold')" -ge 2 ]; }
+
+# Of a run, by what is named after its worker.
+processes_of() { pgrep -f "caisson-compare.$1-.*/(state-|caisson-state)"; }
+nothing_left_of() {
+	nothing_stays && ! processes_of "$1" && [ -z "$(find /sys/fs/cgroup -name "compare-$1-*" -print -quit)" ]
+}
+
+# kill_and_wait NAME: of guard or worker, whose end is the end of both.
+kill_and_wait() {
+	kill -KILL "${!1}"
+	status=0
+	wait "$guard" || status=$?
+	wait_for_end "$worker"
+	nothing_left_of "$worker"
+}
+
+@test "compare: a kill -9 of the process that was started leaves nothing" {
+	local runtimes guard worker
+	for runtimes in runc caisson-qemu-tcg; do
+		start_crowd "$runtimes"
+		kill_and_wait guard
+	done
+}
+
+@test "compare: a kill -9 of the process that measures leaves nothing, and is said" {
+	local runtimes guard worker
+	for runtimes in runc caisson-qemu-tcg; do
+		start_crowd "$runtimes"
+		kill_and_wait worker
+		expect_status 125
+		grep -q "killed by signal 9" "$BATS_TEST_TMPDIR/out"
+	done
+}
+
+# kill_both_and_run_again RUNTIMES
+kill_both_and_run_again() {
+	local guard worker
+	start_crowd "$1"
+	kill -KILL "$guard" "$worker"
+	wait "$guard" || true
+	wait_for_end "$worker"
+	run ! nothing_left_of "$worker"
+	run compare --rounds 1 --only startup --runtimes host
+	expect_status 0
+	nothing_left_of "$worker"
+}
+
+@test "compare: what a kill -9 of both leaves goes with the next run" {
+	kill_both_and_run_again runc
+}
+
+@test "compare: the same with virtual machines" {
+	kill_both_and_run_again caisson-qemu-tcg
+}
+
+@test "compare: what cannot be meant is one sentence, and nothing is made for it" {
+	local wrong
+	for wrong in "--only foo" "--only startup," "--runtimes ," "--runtimes runc,,host" "--rounds -1" "--rounds 0" \
+		"--density --containers 0" "--density --containers 1" "--containers 5" "--via foo" "--unlike" "--diff one" \
+		"--diff" "--evidence /etc/passwd" "--evidence /proc/none" "--containerd-address /x" "--app /no/such" "extra"; do
+		# shellcheck disable=SC2086
+		run compare $wrong
+		expect_status 125
+		expect_one_sentence
+		nothing_stays
+	done
+}
+
+@test "compare: a full disk is one sentence" {
+	mkdir "$BATS_TEST_TMPDIR/small"
+	mount -t tmpfs -o size=1m,nr_inodes=50 tmpfs "$BATS_TEST_TMPDIR/small"
+	TMPDIR=$BATS_TEST_TMPDIR/small run compare --rounds 1 --only startup --runtimes host
+	umount "$BATS_TEST_TMPDIR/small"
+	expect_status 125
+	expect_one_sentence
+	expect_output "No space left"
+}
+
+@test "compare: figures are not lost where the report cannot be written" {
+	mkdir "$BATS_TEST_TMPDIR/report"
+	mount -t tmpfs -o size=4k tmpfs "$BATS_TEST_TMPDIR/report"
+	run compare --rounds 1 --only startup --runtimes host
+	umount "$BATS_TEST_TMPDIR/report"
+	expect_status 125
+	expect_output "start ms"
+	expect_output "No space left"
+}
+
+@test "compare: sysbench and fio inside, wrk from outside" {
+	local program name measures
+	for program in sysbench fio wrk; do
+		command -v "$program" >/dev/null || skip "$program is not installed"
+	done
+	run compare --rounds 1 --only cpu,files,network --runtimes host,runc,caisson-qemu-tcg
+	expect_status 0
+	for name in host runc caisson-qemu-tcg; do
+		measures=".runtimes[] | select(.name == \"$name\") | .measures"
+		[ "$(value "$measures.\"cpu.sysbench\".samples[0] > 0")" = true ]
+		[ "$(value "$measures.\"network.load\".samples[0] > 0")" = true ]
+		[ "$(value "[$measures | to_entries[] | select(.key | startswith(\"files.fio\")) | .value.samples[0]] | length")" = 8 ]
+	done
+	[[ "$(value .machine.tools.fio)" == fio-* ]]
+	grep -q '^| fio, volume: random writes, /s |' "$BATS_TEST_TMPDIR/report/compare.md"
+}
+
+@test "compare: a benchmark that is not installed is a row with the reason" {
+	mkdir "$BATS_TEST_TMPDIR/bin"
+	PATH=$BATS_TEST_TMPDIR/bin run "$(command -v caisson)" compare --quiet --output "$BATS_TEST_TMPDIR/report" \
+		--rounds 1 --only cpu,network --runtimes host
+	expect_status 0
+	[[ "$(value '.runtimes[0].measures."cpu.sysbench".note')" == "sysbench is not installed"* ]]
+	grep -q '^| sysbench cpu.* | - | 0 |' "$BATS_TEST_TMPDIR/report/compare.md"
+	grep -q 'host: wrk is not installed' "$BATS_TEST_TMPDIR/report/compare.md"
+}
+
+@test "compare: each hypervisor that caisson check names has its row" {
+	local name names
+	run compare --rounds 1 --only startup --runtimes caisson
+	expect_status 0
+	names=$(caisson check --json | jq -r '.[] | select(.details.chosen != null) | .name' || true)
+	[ -n "$names" ]
+	for name in $names; do
+		value '.runtimes[].name' | grep -qxE "(caisson-)?$name"
+	done
+}
+
+@test "compare: crun runs where both versions of cgroups are mounted, and that is said" {
+	command -v crun >/dev/null || skip "crun is not installed"
+	run compare --rounds 1 --only startup --runtimes crun
+	expect_status 0
+	local crun='.runtimes[] | select(.name == "crun")'
+	[ "$(value "$crun | .measures.\"startup.run\".samples | length")" = 1 ]
+	[ ! -d /sys/fs/cgroup/unified ] || [[ "$(value "$crun | .measures.\"startup.run\".note")" == "unlike the others"* ]]
+	[ -z "$(find /sys/fs/cgroup -name 'compare-*-crun-*' -print -quit)" ]
 }
 
 # browser ARGUMENTS: Chromium without a screen, a profile or a network of its own.
