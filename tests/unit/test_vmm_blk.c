@@ -20,6 +20,7 @@ struct fixture {
     struct driver driver;
     struct event_base *base;
     struct worker_pool *pool;
+    struct rate_limit rate;
     int file; /* the test's own descriptor of the disk's file */
 };
 
@@ -40,8 +41,11 @@ static void open_disk(struct fixture *fixture, size_t bytes, bool read_only, boo
 {
     struct virtio_device *device;
     fixture->file = create_file(bytes);
-    const struct blk_options options = {
-        .fd = dup(fixture->file), .read_only = read_only, .durable = durable, .identifier = "disk-7"};
+    const struct blk_options options = {.fd = dup(fixture->file),
+        .read_only = read_only,
+        .durable = durable,
+        .identifier = "disk-7",
+        .rate = fixture->rate};
     assert_ok(driver_open(&fixture->driver, false));
     fixture->base = fixture->driver.base;
     assert_ok(worker_pool_new(fixture->driver.bus, 2, NULL, &fixture->pool));
@@ -269,6 +273,19 @@ static void test_a_chain_cannot_be_under_way_twice(void **state)
     virtio_bus_resume(driver->bus);
 }
 
+static void test_a_limit_holds_requests_back(void **state)
+{
+    struct fixture *fixture = must_new(struct fixture);
+    fixture->rate = (struct rate_limit){.bytes_per_second = 1, .bytes_burst = 1};
+    open_disk(fixture, SECTORS * SECTOR, true, false);
+    assert_int_equal(request(fixture, VIRTIO_BLK_T_IN, 0, SECTOR, NULL), VIRTIO_BLK_S_OK);
+    offer(fixture, VIRTIO_BLK_T_IN, 0, SECTOR);
+    driver_turn(&fixture->driver);
+    assert_false(driver_has_used(&fixture->driver, 0));
+    void *old = fixture;
+    tear_down(&old);
+}
+
 static void test_settling_ends_all_requests(void **state)
 {
     struct fixture *fixture = *state;
@@ -293,6 +310,7 @@ int main(void)
         CASE(test_requests_without_header_or_status_stop_the_disk),
         CASE(test_a_reset_ends_what_is_under_way),
         CASE(test_a_chain_cannot_be_under_way_twice),
+        cmocka_unit_test(test_a_limit_holds_requests_back),
         CASE(test_settling_ends_all_requests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -196,6 +196,20 @@ static void test_a_reset_forgets_the_half_sent(void **state)
     assert_int_equal(read(fixture->host, drain, sizeof(drain)), 5);
 }
 
+/* The next driver has buffers, and nobody there has opened the port yet. */
+static void test_a_reset_closes_the_port(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct driver_part part = {INPUT, 64, true};
+    open_port(fixture);
+    driver_start(&fixture->driver, MULTIPORT);
+    driver_offer(&fixture->driver, RECEIVE, &part, 1);
+    assert_ok(fd_write_all(fixture->host, "x", 1));
+    driver_turn(&fixture->driver);
+    driver_turn(&fixture->driver);
+    assert_false(driver_has_used(&fixture->driver, RECEIVE));
+}
+
 static void test_bad_messages_stop_the_device(void **state)
 {
     struct fixture *fixture = *state;
@@ -223,6 +237,7 @@ int main(void)
         CASE(test_output_waits_for_a_slow_reader),
         CASE(test_the_guest_is_told_of_a_closed_socket),
         CASE(test_a_reset_forgets_the_half_sent),
+        CASE(test_a_reset_closes_the_port),
         CASE(test_bad_messages_stop_the_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -231,6 +231,56 @@ static void test_storms_do_not_keep_the_thread(void **state)
     await_used(driver);
 }
 
+/* What one wake-up may take ends, and the rest follows at the next. */
+static void test_a_wake_up_takes_so_much_and_no_more(void **state)
+{
+    struct driver *driver = *state;
+    struct virtqueue_chain chain;
+    driver_start(driver, 0);
+    driver_turn(driver);
+    for (unsigned i = 0; i < 3; i++)
+        driver_offer(driver, 0, &buffer, 1);
+    driver->bus->budget = 2;
+    assert_true(virtio_device_next(driver->device, 0, &chain));
+    assert_true(virtio_device_next(driver->device, 0, &chain));
+    assert_false(virtio_device_next(driver->device, 0, &chain));
+    await_used(driver);
+}
+
+/* The device says that it has seen all, so that the driver notifies it of what comes behind. */
+static void test_notifications_are_asked_for(void **state)
+{
+    struct driver *driver = *state;
+    driver_start(driver, EVENT_INDEX);
+    for (unsigned i = 0; i < 3; i++)
+        driver_offer(driver, 0, &buffer, 1);
+    driver_notify(driver, 0);
+    await_used(driver);
+    uint16_t wanted;
+    memcpy(&wanted, &driver_used(driver, 0)->ring[DRIVER_QUEUE_SIZE], sizeof(wanted));
+    assert_int_equal(wanted, 3);
+}
+
+static void test_chains_have_a_largest_size(void **state)
+{
+    const uint64_t size = UINT64_C(64) << 20, part = size / 2;
+    struct virtqueue queue = {.size = 64, .descriptors = 0, .available = 0x1000, .used = 0x2000};
+    struct virtqueue_chain chain;
+    struct guest_memory *memory;
+    bool found = false;
+    assert_ok(guest_memory_new(size, false, &memory));
+    for (unsigned i = 0; i < 33; i++) {
+        const struct vring_desc descriptor = {
+            part, (uint32_t)part, i < 32 ? VRING_DESC_F_NEXT : 0, (uint16_t)(i + 1)};
+        assert_ok(guest_memory_write(memory, i * sizeof(descriptor), &descriptor, sizeof(descriptor)));
+    }
+    assert_ok(guest_memory_write(memory, 0x1002, &(uint16_t){1}, sizeof(uint16_t)));
+    assert_ok(virtqueue_start(&queue, memory, false));
+    assert_says(virtqueue_pop(&queue, &chain, &found), "a chain of more than 1073741824 bytes");
+    assert_false(found);
+    guest_memory_free(memory);
+}
+
 static void test_interrupts_only_where_wanted(void **state)
 {
     struct driver *driver = *state;
@@ -314,6 +364,9 @@ int main(void)
         CASE(test_indirect_chains_are_followed),
         CASE(test_bad_indirect_tables_stop),
         CASE(test_storms_do_not_keep_the_thread),
+        CASE(test_a_wake_up_takes_so_much_and_no_more),
+        CASE(test_notifications_are_asked_for),
+        cmocka_unit_test(test_chains_have_a_largest_size),
         CASE(test_interrupts_only_where_wanted),
         CASE(test_a_paused_bus_takes_nothing),
         CASE(test_queue_registers_are_closed_while_active),

@@ -414,6 +414,20 @@ static void test_strange_packets_are_refused(void **state)
     assert_int_equal(fixture->driver.failures, 0);
 }
 
+/* Answers to nonsense are kept while the guest has no buffers, so many and no more. */
+static void test_refusals_are_bounded(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct stream nobody = {.guest_port = 7, .host_port = 99};
+    driver_start(&fixture->driver, 0);
+    for (unsigned i = 0; i < 200; i++)
+        say(fixture, &nobody, VIRTIO_VSOCK_OP_REQUEST, NULL, 0);
+    for (unsigned i = 0; i < DRIVER_QUEUE_SIZE; i++)
+        offer_buffer(fixture, i % BUFFERS);
+    AWAIT(fixture, driver_has_used(&fixture->driver, RECEIVE));
+    assert_int_equal(driver_used(&fixture->driver, RECEIVE)->idx, 32);
+}
+
 static void test_stumps_stop_the_device(void **state)
 {
     struct fixture *fixture = *state;
@@ -485,6 +499,7 @@ int main(void)
         CASE(test_many_streams_do_not_mix),
         CASE(test_streams_are_bounded),
         CASE(test_strange_packets_are_refused),
+        CASE(test_refusals_are_bounded),
         CASE(test_stumps_stop_the_device),
         CASE(test_a_reset_ends_all_streams),
         CASE(test_a_cut_is_told_to_the_guest),
