@@ -102,6 +102,16 @@ static void test_pages_outside_memory_stop_the_balloon(void **state)
     }
 }
 
+static void test_too_many_pages_stop_the_balloon(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct driver_part part = {DRIVER_BUFFERS, 257 * sizeof(uint32_t), false};
+    driver_offer(&fixture->driver, INFLATE, &part, 1);
+    driver_notify(&fixture->driver, INFLATE);
+    AWAIT(fixture, fixture->driver.failures == 1);
+    assert_non_null(strstr(fixture->driver.failure, "more than 256 pages"));
+}
+
 static void test_the_guest_learns_its_target(void **state)
 {
     struct fixture *fixture = *state;
@@ -167,6 +177,7 @@ int main(void)
         CASE(test_reported_pages_leave_the_host),
         SHARED_CASE(test_reported_pages_leave_the_host),
         CASE(test_pages_outside_memory_stop_the_balloon),
+        CASE(test_too_many_pages_stop_the_balloon),
         CASE(test_the_guest_learns_its_target),
         cmocka_unit_test(test_a_bucket_keeps_its_mean),
         cmocka_unit_test(test_a_debt_is_paid_before_the_next),

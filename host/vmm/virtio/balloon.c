@@ -7,7 +7,9 @@
 #include <string.h>
 
 #define PAGE UINT64_C(4096)
-#define PAGES_AT_ONCE 256u
+/* Of one chain, as Linux has it (VIRTIO_BALLOON_ARRAY_PFNS_MAX). Each may cost a system call, and all devices
+   wait for them. */
+#define PAGES_MAX 256u
 
 /* Linux numbers the queues of the features that it has taken without gaps; so reporting is the third. */
 enum { INFLATE, DEFLATE, REPORT, QUEUES };
@@ -46,12 +48,11 @@ static struct error *discard_numbers(const struct guest_memory *memory, const ui
 /* A chain of page numbers to give back. */
 static struct error *inflate(const struct guest_memory *memory, const struct virtqueue_chain *chain)
 {
-    uint32_t numbers[PAGES_AT_ONCE];
-    for (size_t offset = 0, length; offset < chain->readable_bytes; offset += length) {
-        length = chain_read(chain, offset, numbers, sizeof(numbers));
-        TRY(discard_numbers(memory, numbers, length / sizeof(numbers[0])));
-    }
-    return NULL;
+    uint32_t numbers[PAGES_MAX];
+    if (chain->readable_bytes > sizeof(numbers))
+        return error_new(ERROR_INVALID_ARGUMENT, "more than %u pages in a chain", PAGES_MAX);
+    size_t length = chain_read(chain, 0, numbers, sizeof(numbers));
+    return discard_numbers(memory, numbers, length / sizeof(numbers[0]));
 }
 
 /* A chain of free pages; what becomes of them is ours to say until we give the chain back. */

@@ -13,6 +13,8 @@
 #include <sys/uio.h>
 
 #define SECTOR UINT64_C(512)
+/* What the I/O thread copies out of the page cache itself, while the other devices wait. */
+#define AT_ONCE_MAX (UINT32_C(128) << 10)
 #define SEGMENTS_MAX 32u
 /* Of one segment: 1 GiB, so that no single request keeps a worker for long. */
 #define SEGMENT_SECTORS_MAX (UINT32_C(1) << 21)
@@ -206,7 +208,7 @@ static void start(struct blk_request *request, uint64_t sector, const struct vir
     switch (request->type) {
     case VIRTIO_BLK_T_IN:
         is_valid = check_move(request, sector);
-        if (is_valid && blk->tries_cache)
+        if (is_valid && blk->tries_cache && request->length <= AT_ONCE_MAX)
             move_all(request, RWF_NOWAIT);
         break;
     case VIRTIO_BLK_T_OUT:
