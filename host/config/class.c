@@ -41,6 +41,7 @@ static const struct class_key keys[] = {
     KEY(hypervisor, KEY_HYPERVISOR, 0, 0),
     KEY(kernel, KEY_PATH, 0, 0),
     KEY(initrd, KEY_PATH, 0, 0),
+    KEY(templates, KEY_PATH, 0, 0),
     KEY(kernel_params, KEY_PARAMETERS, 0, 0),
     KEY(vcpus, KEY_COUNT, 1, CLASS_VCPUS_MAX),
     KEY(vcpus_max, KEY_COUNT_BOUND, 1, CLASS_VCPUS_MAX),
@@ -103,7 +104,8 @@ static struct error *set_hypervisor(const char *name, char **member)
 {
     if (strcmp(name, "auto") != 0 && !hv_by_name(name))
         return error_new(ERROR_INVALID_ARGUMENT,
-            "hypervisor \"%s\" is not one that this build knows: auto, qemu-kvm or qemu-tcg", name);
+            "hypervisor \"%s\" is not one that this build knows: auto, caisson-vmm, qemu-kvm or qemu-tcg",
+            name);
     free(*member);
     *member = must_copy(name);
     return NULL;
@@ -275,6 +277,7 @@ struct class *class_copy(const struct class *class)
     copy->hypervisor = must_copy(class->hypervisor);
     copy->kernel = must_copy_or_null(class->kernel);
     copy->initrd = must_copy_or_null(class->initrd);
+    copy->templates = must_copy_or_null(class->templates);
     copy->kernel_params = must_copy(class->kernel_params);
     copy->enable_annotations = strv_copy(class->enable_annotations);
     return copy;
@@ -320,6 +323,7 @@ void class_free(struct class *class)
     free(class->hypervisor);
     free(class->kernel);
     free(class->initrd);
+    free(class->templates);
     free(class->kernel_params);
     strv_free(class->enable_annotations);
     free(class);

@@ -24,6 +24,7 @@ struct class
     char *hypervisor;          /* "auto" or a name that hv_by_name knows */
     char *kernel;              /* absolute; NULL: the installed one */
     char *initrd;              /* absolute; NULL: the installed one */
+    char *templates;           /* absolute; NULL: every machine boots */
     char *kernel_params;       /* "" for none */
     unsigned vcpus;            /* of a sandbox whose processors nothing limits */
     unsigned vcpus_max;        /* never more, whatever is asked for; CLASS_AUTO: settings.h */

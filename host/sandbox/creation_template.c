@@ -29,7 +29,8 @@ static void template_found(void *context, struct error *error, struct template *
 void creation_find_template(struct creation *creation)
 {
     struct sandbox *sandbox = creation->sandbox;
-    const char *directory = sandbox->options.templates;
+    const char *directory =
+        sandbox->options.templates ? sandbox->options.templates : sandbox->settings->class->templates;
     struct hv_config config = directory ? creation_machine_config(creation) : (struct hv_config){0};
     if (directory && template_fits(creation->hypervisor, &config))
         creation->template_request = template_request_new(

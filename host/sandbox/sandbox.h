@@ -61,7 +61,7 @@ struct sandbox_options {
     const char *kernel;
     const char *initrd;
     const char *templates; /* directory, which is made where it is missing: machines start from a saved one
-                              of their class where they can; NULL: all boot */
+                              of their class where they can; NULL: where the class says so */
     sandbox_choose *choose;
     enum stdio_style stdio_style;
     struct loggers *loggers; /* of the front end; NULL: no output to programs */

@@ -162,7 +162,8 @@ static bool is_own_command_lines(const char *name)
 /* enable_annotations itself, and files of the host, are nothing that a pod may choose. */
 static bool is_never_annotated(const struct class_key *key)
 {
-    static const char *const names[] = {"enable_annotations", "kernel", "initrd", "memory_overhead"};
+    static const char *const names[] = {
+        "enable_annotations", "kernel", "initrd", "templates", "memory_overhead"};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         if (strcmp(names[i], class_key_name(key)) == 0)
             return true;

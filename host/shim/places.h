@@ -11,7 +11,7 @@
  *   lock       there, held (flock) while the shim lives, with its pid as the text
  *   kernel     $CAISSON_KERNEL, else lib/caisson/vmlinux beside the program's bin
  *   initrd     $CAISSON_INITRD, else lib/caisson/initrd there
- *   templates  $CAISSON_TEMPLATES, else none: machines boot
+ *   templates  $CAISSON_TEMPLATES, else as the class has it
  */
 #pragma once
 

@@ -27,7 +27,7 @@ _caisson_values() {
 	case $1 in
 	--network | --net) printf '%s\n' none user ;;
 	--pull) printf '%s\n' never missing always ;;
-	--hypervisor) printf '%s\n' auto qemu-kvm qemu-tcg ;;
+	--hypervisor) printf '%s\n' auto caisson-vmm qemu-kvm qemu-tcg ;;
 	--signal | --stop-signal) compgen -A signal SIG ;;
 	--security-opt) printf '%s\n' seccomp= seccomp=unconfined no-new-privileges ;;
 	--tls-verify) printf '%s\n' true false ;;

@@ -89,6 +89,16 @@ identities='head -c 32 /dev/urandom | od -An -tx1 | tr -d " \n"; echo
 	done
 }
 
+@test "caisson.conf names the directory of a class" {
+	local conf=$BATS_TEST_TMPDIR/caisson.conf directory=$CAISSON_TEMPLATES
+	unset CAISSON_TEMPLATES
+	printf '[default]\n[class saved]\ntemplates = %s\n' "$directory" >"$conf"
+	CAISSON_CONFIG=$conf caisson run -d --name booted busybox sleep 1000 >/dev/null
+	[ "$(from_template booted)" = false ]
+	CAISSON_CONFIG=$conf#saved caisson run -d --name saved busybox sleep 1000 >/dev/null
+	[ "$(from_template saved)" = true ]
+}
+
 # hash_of_zeros COUNT: FNV-1a, as template.json has it of the state. In a shell that bats does not trace.
 hash_of_zeros() {
 	bash -c 'for ((hash = 0xcbf29ce484222325, i = 0; i < $1; i++)); do hash=$((hash * 0x100000001b3)); done; echo "$hash"' - "$1"

@@ -49,6 +49,7 @@ static void test_every_key(void **state)
                                                    "hypervisor = qemu-tcg\n"
                                                    "kernel = /k\n"
                                                    "initrd = /i\n"
+                                                   "templates = /run/t\n"
                                                    "kernel_params = a=1 b\n"
                                                    "vcpus = 2\n"
                                                    "vcpus_max = 4\n"
@@ -64,6 +65,7 @@ static void test_every_key(void **state)
     assert_string_equal(class->hypervisor, "qemu-tcg");
     assert_string_equal(class->kernel, "/k");
     assert_string_equal(class->initrd, "/i");
+    assert_string_equal(class->templates, "/run/t");
     assert_string_equal(class->kernel_params, "a=1 b");
     assert_int_equal(class->vcpus, 2);
     assert_int_equal(class->vcpus_max, 4);
