@@ -117,7 +117,23 @@ static void test_a_ring_outside_memory_is_never_ready(void **state)
         driver_write(driver, registers[i], UINT32_MAX);
         driver_set_queue(driver, 0);
         assert_int_equal(driver_read(driver, VIRTIO_MMIO_QUEUE_READY), 0);
+        assert_true(driver_is_stopped(driver));
+        assert_int_equal(driver->failures, i + 1);
+        assert_non_null(strstr(driver->failure, "are not all memory"));
     }
+}
+
+/* The owner hears of a guest's mischief a few times, and not for as long as the guest likes. */
+static void test_complaints_have_an_end(void **state)
+{
+    struct driver *driver = *state;
+    for (unsigned i = 0; i < 100; i++) {
+        driver_start(driver, 0);
+        driver_offer_head(driver, 0, DRIVER_QUEUE_SIZE);
+        driver_notify(driver, 0);
+        AWAIT(driver, driver_is_stopped(driver));
+    }
+    assert_int_equal(driver->failures, VIRTIO_COMPLAINTS_MAX);
 }
 
 static void test_a_descriptor_outside_memory_stops(void **state)
@@ -355,6 +371,7 @@ int main(void)
         CASE(test_indexes_wrap),
         CASE(test_features_that_were_not_offered_are_refused),
         CASE(test_a_ring_outside_memory_is_never_ready),
+        CASE(test_complaints_have_an_end),
         CASE(test_a_descriptor_outside_memory_stops),
         CASE(test_a_length_that_wraps_stops),
         CASE(test_a_loop_stops),

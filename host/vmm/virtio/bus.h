@@ -17,8 +17,8 @@
 
 struct virtio_watch;
 
-/* Called once each time that a device is stopped because of what the guest or a peer did; the reason is
-   borrowed. Runs with the bus locked. */
+/* Called when a device is stopped because of what the guest or a peer did, the first times that this happens
+   (VIRTIO_COMPLAINTS_MAX of device.h); the reason is borrowed. Runs with the bus locked, in any thread. */
 typedef void virtio_failed(void *context, const char *device, const struct error *reason);
 
 struct virtio_bus {

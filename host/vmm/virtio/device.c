@@ -46,11 +46,19 @@ void virtio_device_config_changed(struct virtio_device *device)
         device->transport_ops->config_changed(device->transport);
 }
 
+void virtio_device_complain(struct virtio_device *device, const struct error *reason)
+{
+    if (device->complaints == VIRTIO_COMPLAINTS_MAX)
+        return;
+    device->complaints++;
+    device->bus->failed(device->bus->context, device->ops->name, reason);
+}
+
 void virtio_device_fail(struct virtio_device *device, struct error *reason)
 {
     if (device->state == VIRTIO_ACTIVE) {
         device->state = VIRTIO_FAILED;
-        device->bus->failed(device->bus->context, device->ops->name, reason);
+        virtio_device_complain(device, reason);
         device->transport_ops->needs_reset(device->transport);
     }
     error_free(reason);

@@ -56,6 +56,7 @@ struct virtio_device {
 
     /* Kept by device.c and the transport. */
     enum virtio_state state;
+    unsigned complaints;
     uint64_t accepted;
     struct virtqueue queues[VIRTIO_QUEUES_MAX];
     int notify_fds[VIRTIO_QUEUES_MAX];
@@ -82,6 +83,10 @@ void virtio_device_fail(struct virtio_device *device, struct error *reason);
 /* After its transport. Takes NULL. */
 void virtio_device_free(struct virtio_device *device);
 
+/* For transports: tells the bus's owner of something that the guest did. A guest can repeat that for ever, so
+   of one device it is told so often and no more. */
+#define VIRTIO_COMPLAINTS_MAX 16u
+void virtio_device_complain(struct virtio_device *device, const struct error *reason);
 /* For transports. Activation and reset are idempotent. */
 void virtio_device_activate(struct virtio_device *device);
 void virtio_device_reset(struct virtio_device *device);

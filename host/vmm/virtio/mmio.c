@@ -204,14 +204,20 @@ static void write_features(struct virtio_mmio *mmio, uint32_t value)
         *accepted = (*accepted & ~(UINT64_C(0xffffffff) << shift)) | (uint64_t)value << shift;
 }
 
-/* What cannot be a queue stays not ready, which the driver reads back. */
+/* What cannot be a queue stays not ready, which a driver may read back or not. */
 static void write_ready(struct virtio_mmio *mmio, struct virtqueue *queue, uint32_t value)
 {
-    if (value == 1 && mmio->status & VIRTIO_CONFIG_S_FEATURES_OK)
-        error_free(virtqueue_start(
-            queue, mmio->device->bus->memory, virtio_device_has(mmio->device, VIRTIO_RING_F_EVENT_IDX)));
-    else if (value == 0)
+    struct virtio_device *device = mmio->device;
+    if (value == 0)
         virtqueue_stop(queue);
+    if (value != 1 || !(mmio->status & VIRTIO_CONFIG_S_FEATURES_OK))
+        return;
+    _cleanup_error_ struct error *error =
+        virtqueue_start(queue, device->bus->memory, virtio_device_has(device, VIRTIO_RING_F_EVENT_IDX));
+    if (!error)
+        return;
+    virtio_device_complain(device, error);
+    needs_reset(mmio);
 }
 
 static void set_half(uint64_t *address, bool high, uint32_t value)
