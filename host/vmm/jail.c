@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
+#include <malloc.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 /* The ids of host/jail/jail.c. */
 #define FIRST_ID 1879048192u
@@ -106,11 +108,21 @@ static struct error *protect(void)
     return NULL;
 }
 
+/* What the C library would look for in files later, when nothing can be opened any more, it is to know now or
+   never: the log's time zone; and whether memory may be given back, which only a second arena of malloc asks.
+ */
+static void settle_library(void)
+{
+    tzset();
+    (void)mallopt(M_ARENA_MAX, 1);
+}
+
 struct error *jail_enter(int first_fd, bool *ret_alone)
 {
     if (close_range((unsigned)first_fd, ~0u, 0) < 0)
         return error_errno(errno, "closing descriptors");
     bool alone;
+    settle_library();
     TRY(leave_root());
     TRY(leave_the_host(&alone));
     TRY(drop_capabilities());

@@ -3,6 +3,7 @@
  */
 #include "assertions.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "vmm/jail.h"
 
 #include <dirent.h>
@@ -190,6 +191,38 @@ static int work_as_processor(void)
     return write(pipes[1], &byte, 1) == 1 && read(pipes[0], &byte, 1) == 1 ? 0 : 3;
 }
 
+/* The first line of the log, and more memory than malloc keeps, in a thread of its own. */
+static void *complain(void *failed)
+{
+    confine(JAIL_VCPU);
+    log_warning("the guest is hostile");
+    enum { PIECES = 4096, SIZE = 4096 };
+    void **pieces = must_alloc_array(PIECES, sizeof(*pieces));
+    for (int i = 0; i < PIECES; i++)
+        pieces[i] = must_alloc(SIZE);
+    for (int i = PIECES; i-- > 0;)
+        free(pieces[i]);
+    free(pieces);
+    *(bool *)failed = false;
+    return NULL;
+}
+
+static int complain_as_processor(void)
+{
+    bool failed = true;
+    pthread_t thread;
+    int pipes[2], entered = enter();
+    if (entered != 0 && entered != NO_NAMESPACES)
+        return entered;
+    if (pipe(pipes) < 0)
+        return 2;
+    log_open(pipes[1], LOG_LEVEL_INFO, "test");
+    if (pthread_create(&thread, NULL, complain, &failed) != 0 || pthread_join(thread, NULL) != 0)
+        return 3;
+    char line[256];
+    return !failed && read(pipes[0], line, sizeof(line)) > 0 ? 0 : 4;
+}
+
 static int open_as_processor(void)
 {
     confine(JAIL_VCPU);
@@ -230,6 +263,7 @@ static int kill_as_worker(void)
 static void lets_work(void **state)
 {
     assert_child_says_0(work_as_processor);
+    assert_child_says_0(complain_as_processor);
 }
 
 static void kills_for_what_is_not_allowed(void **state)
