@@ -74,3 +74,34 @@ needs_processors() {
 	[[ "$(machine_option -accel)" = tcg* ]] || skip "this machine is not emulated"
 	[ "$(machine_option -smp)" = 1 ]
 }
+
+# pod_fixed: of the RuntimeClass, in MiB.
+pod_fixed() { awk '$1 == "memory:" { sub("Mi$", "", $2); print $2; exit }' "$BATS_TEST_DIRNAME/../../../deploy/runtimeclasses.yaml"; }
+
+# memory_group PATH: its directory in the hierarchy that counts memory.
+memory_group() {
+	if [ -d /sys/fs/cgroup/memory ]; then echo "/sys/fs/cgroup/memory$1"; else echo "/sys/fs/cgroup$1"; fi
+}
+
+# A kubelet limits a pod's cgroup to its containers' limits and the RuntimeClass's overhead.
+@test "the overhead of the RuntimeClass covers a pod that uses all it may" {
+	local group out_of_memory bytes=$(((128 + $(pod_fixed)) << 20))
+	group=$(memory_group /kubepods/covered)
+	mkdir -p "$group"
+	if [ -e "$group/memory.max" ]; then
+		out_of_memory=$group/memory.events
+		echo $bytes >"$group/memory.max"
+	else
+		out_of_memory=$group/memory.oom_control
+		echo $bytes >"$group/memory.limit_in_bytes"
+	fi
+	make_pod covered '.linux.cgroup_parent = "/kubepods/covered" | .linux.resources = {memory_limit_in_bytes: 134217728}'
+	make_container held '.linux.resources = {memory_limit_in_bytes: 134217728}' sleep 1000
+	# What it may have in memory, its own and files', then much through the file server.
+	guest sh -c 'dd if=/dev/zero of=/dev/shm/file bs=1M count=40; dd if=/dev/zero of=/dev/null bs=70M count=1;
+		dd if=/dev/zero of=/file bs=1M count=200; cat /file >/dev/null; dd if=/dev/zero of=/dev/null bs=70M count=1' 2>/dev/null
+	[ "$(awk '$1 == "oom_kill" { print $2 }' "$out_of_memory")" = 0 ]
+	guest true
+	crictl rmp -f "$pod" >/dev/null
+	find /sys/fs/cgroup -depth -type d -path '*/kubepods/covered' -exec rmdir {} +
+}
