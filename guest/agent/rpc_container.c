@@ -121,13 +121,14 @@ static struct error *finish_creation(struct agent_container *container)
 static void on_devices(void *context, struct error *error)
 {
     struct agent_container *container = context;
+    struct agent *agent = container->agent;
     if (!error)
         error = finish_creation(container);
     device_set_free(TAKE_PTR(container->devices));
     struct ttrpc_call *call = TAKE_PTR(container->create_call);
     if (error) {
         error = error_wrap(error, "creating the container %s", container->id);
-        kmsg_error(&container->agent->options.kmsg, KMSG_WARNING, agent_remove_container(container));
+        kmsg_error(&agent->options.kmsg, KMSG_WARNING, agent_remove_container(container));
     }
     rpc_answer(call, error);
 }
