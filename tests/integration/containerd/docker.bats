@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # dockerd of Docker 26 beside the private containerd: it takes a shim by its name, puts the network's interfaces into
-# the namespace only after Create, and has its own ideas of logs and of /etc/hosts. DOCKER is the directory of its
-# programs.
+# the namespace by a hook, and has its own ideas of logs and of /etc/hosts. DOCKER is the directory of its programs.
 load helpers
 load ../terminal
 
@@ -65,7 +64,7 @@ address() { docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAdd
 	END
 }
 
-@test "the interface that comes after Create, with its address, route and names" {
+@test "the interface that a hook brings, with its address, route and names" {
 	run run_docker --rm --hostname guest --add-host other:10.9.8.7 --dns 10.88.0.53 busybox \
 		sh -c 'ip -4 addr show dev eth0; ip route; cat /etc/hosts /etc/resolv.conf; hostname'
 	expect_status 0
