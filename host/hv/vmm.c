@@ -55,6 +55,7 @@ struct vmm {
     struct error *fault; /* why we ended it, or why it says that it ended */
     struct error *link_fault;
     bool ending; /* by itself: it said so, or a channel is over */
+    bool over;   /* the guest has reset or powered off; the process may take its time to end */
     bool stopping;
     bool *freed;    /* set by vmm_destroy while on_exited calls the owner */
     uint64_t began; /* microseconds of the monotonic clock */
@@ -132,14 +133,22 @@ static void on_answer(struct vmm *vmm, const struct control_message *message)
     }
 }
 
+static void note_end(struct vmm *vmm, const struct control_message *message)
+{
+    if (message->text[0])
+        note_fault(vmm, error_new(ERROR_ABORTED, "the virtual machine has ended: %s", message->text));
+    else
+        vmm->over = true;
+}
+
 static void on_message(struct vmm *vmm, const struct control_message *message)
 {
     if (message->type == CONTROL_ANSWER) {
         on_answer(vmm, message);
         return;
     }
-    if (message->type == CONTROL_STOPPED && message->text[0])
-        note_fault(vmm, error_new(ERROR_ABORTED, "the virtual machine has ended: %s", message->text));
+    if (message->type == CONTROL_STOPPED)
+        note_end(vmm, message);
     /* The end of the channel announces the end of the process as well. */
     if (message->type == CONTROL_CLOSED)
         event_del(vmm->readable);
@@ -205,6 +214,10 @@ static void link_failed(void *context, const struct error *reason)
 static void on_timer(evutil_socket_t fd, short what, void *argument)
 {
     struct vmm *vmm = argument;
+    if (vmm->over) {
+        kill(vmm->pid, SIGKILL);
+        return;
+    }
     if (vmm->link_fault) {
         end_with_fault(vmm, TAKE_PTR(vmm->link_fault));
         return;
@@ -246,9 +259,9 @@ static struct error *why_ended(struct vmm *vmm, int status)
         return error_new(ERROR_ABORTED, "the guest's kernel panicked: %s (console: %s)", panic, console);
     if (vmm->fault)
         return TAKE_PTR(vmm->fault);
-    if (WIFSIGNALED(status))
+    if (WIFSIGNALED(status) && !vmm->over)
         return why_killed(WTERMSIG(status));
-    if (WEXITSTATUS(status) != 0)
+    if (WEXITSTATUS(status) != 0 && !vmm->over)
         return error_new(ERROR_INTERNAL, "the virtual machine's monitor ended with exit code %d%s%s",
             WEXITSTATUS(status), *errors ? ": " : "", errors);
     if (!started)
@@ -267,8 +280,8 @@ static void read_last_messages(struct vmm *vmm)
             error_free(error);
             return;
         }
-        if (message.type == CONTROL_STOPPED && message.text[0])
-            note_fault(vmm, error_new(ERROR_ABORTED, "the virtual machine has ended: %s", message.text));
+        if (message.type == CONTROL_STOPPED)
+            note_end(vmm, &message);
         struct error *refused = message.type == CONTROL_ANSWER ? control_answer_error(&message) : NULL;
         if (refused && vmm->state == STARTING)
             note_fault(vmm, refused);

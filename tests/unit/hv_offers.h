@@ -19,9 +19,9 @@
 static bool hv_is_offered(const char *name)
 {
     const char *only = getenv("CAISSON_TEST_HYPERVISOR"), *host = getenv("KVM_HOST");
-    if (only && strcmp(only, name) != 0)
+    if (only && *only && strcmp(only, name) != 0)
         return false;
-    if (!only && host && strcmp(host, "emulated") == 0 && strcmp(name, "qemu-tcg") == 0)
+    if (!(only && *only) && host && strcmp(host, "emulated") == 0 && strcmp(name, "qemu-tcg") == 0)
         return false;
     const struct hv_ops *ops;
     _cleanup_free_ char *reason = NULL, *program = NULL;

@@ -209,7 +209,8 @@ static void test_panic_is_told(void **state)
     close(connect_port(fixture, 2));
     run_until_stopped(fixture);
     assert_non_null(fixture->stop_reason);
-    assert_non_null(strstr(fixture->stop_reason, "Attempted to kill init!"));
+    if (!strstr(fixture->stop_reason, "Attempted to kill init!"))
+        fail_msg("the machine has ended: %s", fixture->stop_reason);
 }
 
 static void test_killed_monitor_is_told(void **state)
