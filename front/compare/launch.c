@@ -154,13 +154,15 @@ static struct error *open_pipes(struct running *running, struct process_fd fds[2
     return NULL;
 }
 
-static struct error *spawn(struct launcher *launcher, char *const *arguments, struct running *running)
+/* Where nobody is to read what it says, it says it to /dev/null: a pipe would be full some day. */
+static struct error *spawn(
+    struct launcher *launcher, char *const *arguments, bool is_read, struct running *running)
 {
     struct process_fd fds[2] = {{.fd = -1}, {.fd = -1}};
-    struct error *error = open_pipes(running, fds);
+    struct error *error = is_read ? open_pipes(running, fds) : NULL;
     const struct process_options options = {.arguments = arguments,
         .fds = fds,
-        .fd_count = ARRAY_SIZE(fds),
+        .fd_count = is_read ? ARRAY_SIZE(fds) : 0,
         .new_session = true,
         .die_with_parent = true,
         .prepare = launcher->prepare};
@@ -237,7 +239,7 @@ struct error *launch(
     running_init(&running);
     if (launcher_interrupted(launcher))
         return error_new(ERROR_CANCELLED, "interrupted");
-    TRY(spawn(launcher, arguments, &running));
+    TRY(spawn(launcher, arguments, true, &running));
     struct error *error = NULL;
     while (!error && !running.watched[WATCH_END].revents)
         error = attend(launcher, &running, arguments[0], limit);
@@ -306,9 +308,10 @@ struct error *keep(struct launcher *launcher, char *const *arguments, const char
     _cleanup_running_ struct running running;
     int64_t limit = (int64_t)limit_milliseconds * 1000000;
     running_init(&running);
-    TRY(spawn(launcher, arguments, &running));
+    TRY(spawn(launcher, arguments, line != NULL, &running));
     struct error *error = NULL;
-    while (!error && !running.watched[WATCH_END].revents && !strstr(running.texts[WATCH_OUTPUT].data, line))
+    while (!error && line && !running.watched[WATCH_END].revents &&
+           !strstr(running.texts[WATCH_OUTPUT].data, line))
         error = attend(launcher, &running, arguments[0], limit);
     if (!error && running.watched[WATCH_END].revents)
         error = error_new(
@@ -320,7 +323,8 @@ struct error *keep(struct launcher *launcher, char *const *arguments, const char
     }
     *ret_kept = (struct kept){.pid = running.pid,
         .handle = TAKE_FD(running.watched[WATCH_END].fd),
-        .output = TAKE_FD(running.watched[WATCH_OUTPUT].fd)};
+        .output = TAKE_FD(running.watched[WATCH_OUTPUT].fd),
+        .errors = TAKE_FD(running.watched[WATCH_ERRORS].fd)};
     return NULL;
 }
 
@@ -334,5 +338,6 @@ void kept_end(struct kept *kept, bool at_once)
     reap(kept->pid);
     close_fd(kept->handle);
     close_fd(kept->output);
-    *kept = (struct kept){.handle = -1, .output = -1};
+    close_fd(kept->errors);
+    *kept = (struct kept){.handle = -1, .output = -1, .errors = -1};
 }

@@ -57,11 +57,12 @@ void launch_calmly(struct launcher *launcher, char *const *arguments, int limit_
 
 /* A process that goes on: started, and back when it has printed a line. */
 struct kept {
-    pid_t pid;  /* 0: none */
-    int handle; /* pidfd: it may end by itself at any time */
-    int output;
+    pid_t pid;          /* 0: none */
+    int handle;         /* pidfd: it may end by itself at any time */
+    int output, errors; /* open, so that it may go on writing a little; -1: it writes to /dev/null */
 };
 
+/* `line` NULL: it is not waited for, and says what it likes. */
 struct error *keep(struct launcher *launcher, char *const *arguments, const char *line,
     int limit_milliseconds, struct kept *ret_kept);
 /* Waits a moment for it to end, as its container has, unless it is to end at once; then kills it, and reaps

@@ -45,7 +45,7 @@ static struct error *run_and_ask(struct session *session, struct subject *subjec
     TRY(subject->ops->run_app(subject, id, space, endpoint, &arguments));
     TRY(check_port(endpoint, subject->workplace->app->port));
     /* It says nothing that could be waited for: its answers tell. */
-    TRY(keep(session->launcher, arguments, "", READY_MILLISECONDS, &kept));
+    TRY(keep(session->launcher, arguments, NULL, READY_MILLISECONDS, &kept));
     struct error *error = ask_all(session, subject, endpoint, counts);
     if (!error)
         measure_load(session, subject, endpoint, METRIC_APP_LOAD, counts);

@@ -45,12 +45,58 @@ namespaces_of_compare() {
 	[ -z "$(namespaces_of_compare)" ]
 }
 
+@test "compare: HTTP through containerd" {
+	needs_caisson
+	run compare --rounds 1 --only network --runtimes runc,caisson
+	expect_status 0
+	local name measures
+	for name in runc caisson; do
+		measures=".runtimes[] | select(.name == \"$name\") | .measures"
+		[ "$(value "$measures.\"network.latency\".samples | length")" = 50 ]
+		[ "$(value "$measures.\"network.rate\".samples[0] > 0")" = true ]
+		# The same way for all, and not the host's own network.
+		[[ "$(value "$measures.\"network.latency\".note")" == *veth* ]]
+	done
+	ip -o link show >"$BATS_TEST_TMPDIR/links"
+	run ! grep ccmp "$BATS_TEST_TMPDIR/links"
+	[ -z "$(namespaces_of_compare)" ]
+}
+
+@test "compare: an application through containerd" {
+	needs_caisson
+	command -v node >/dev/null || command -v nodejs >/dev/null || skip "Node.js is not installed"
+	"$BATS_TEST_DIRNAME/../../../scripts/make-image" node "$BATS_TEST_TMPDIR/webapp.tar"
+	run compare --rounds 1 --only network --runtimes runc --app "$BATS_TEST_TMPDIR/webapp.tar"
+	expect_status 0
+	[ "$(value '.runtimes[0].measures."network.app".samples | length')" = 50 ]
+	[ "$(value '.runtimes[0].http_status')" = 200 ]
+	[ -z "$(namespaces_of_compare)" ]
+}
+
+@test "compare: namespaces of a run that was killed go with the next one" {
+	needs_caisson
+	caisson compare --quiet --via containerd --containerd-address "$CONTAINERD_ADDRESS" --only density --density \
+		--containers 50 --runtimes runc --output "$BATS_TEST_TMPDIR/report" >/dev/null 2>&1 &
+	local guard=$! worker
+	somebody_waits() { pgrep -f '^/probe hold' >/dev/null; }
+	eventually somebody_waits
+	worker=$(pgrep -P "$guard")
+	kill -KILL "$guard" "$worker"
+	wait "$guard" || true
+	wait_for_end "$worker"
+	[ -n "$(namespaces_of_compare)" ]
+	run compare --rounds 1 --only startup --runtimes host
+	expect_status 0
+	[ -z "$(namespaces_of_compare)" ]
+	run ! pgrep -f '^/probe hold'
+}
+
 @test "compare: shims that are not there are rows with the reason" {
 	needs_caisson
-	run compare --rounds 1 --only startup --runtimes host,runsc,kata,crun
+	run compare --rounds 1 --only startup --runtimes host,runsc,kata,podman
 	expect_status 0
 	[[ "$(value '.runtimes[] | select(.name == "kata") | .unusable')" == *Caisson* ]]
-	[[ "$(value '.runtimes[] | select(.name == "crun") | .unusable')" == *"through containerd there are"* ]]
+	[[ "$(value '.runtimes[] | select(.name == "podman") | .unusable')" == *"no path"* ]]
 	[ "$(value '.runtimes[] | select(.name == "runsc") | .unusable')" != null ] ||
 		[ "$(value '.runtimes[] | select(.name == "runsc") | .measures."startup.run".failures')" = 0 ]
 	[ -z "$(namespaces_of_compare)" ]
