@@ -5,6 +5,7 @@
 #include "base/strv.h"
 
 #include <string.h>
+#include <sys/sysinfo.h>
 
 /* The period of CPU limits, in microseconds; docker's. */
 #define CPU_PERIOD 100000
@@ -88,14 +89,28 @@ static json_t *build_cpu(const struct run_settings *settings)
     return cpu;
 }
 
+/* As docker: more than there is would only be misread. Emulated processors, besides, wait for each other's
+   locks where they are more than the real ones. */
+static struct error *check_processors(const struct run_settings *settings)
+{
+    int online = get_nprocs();
+
+    if (settings->cpus > (uint64_t)online * THOUSAND)
+        return error_new(ERROR_INVALID_ARGUMENT, "--cpus: this machine has only %d", online);
+    if (settings->vcpus > online)
+        return error_new(ERROR_INVALID_ARGUMENT, "--vcpus: this machine has only %d processors", online);
+    return NULL;
+}
+
 static struct error *build_resources(const struct run_settings *settings, json_t **ret_resources)
 {
     _cleanup_json_ json_t *resources = json_pack("{s:o}", "devices", build_devices(settings->privileged));
 
     if (settings->memory > 0 && settings->memory < MEMORY_MIN)
         return error_new(ERROR_INVALID_ARGUMENT, "--memory: at least %um are needed", MEMORY_MIN >> 20);
-    if (settings->memory > INT64_MAX || settings->cpus > INT64_MAX / CPU_PERIOD)
-        return error_new(ERROR_INVALID_ARGUMENT, "--memory or --cpus is larger than any machine");
+    if (settings->memory > INT64_MAX)
+        return error_new(ERROR_INVALID_ARGUMENT, "--memory is larger than any machine");
+    TRY(check_processors(settings));
     if (settings->memory > 0)
         json_object_set_new(resources, "memory", json_pack("{s:I}", "limit", (json_int_t)settings->memory));
     if (settings->cpus > 0 || settings->cpu_shares > 0)

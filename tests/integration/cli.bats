@@ -41,7 +41,7 @@ verbs='check exec images inspect kill load logs pause ps pull rm rmi run stats s
 
 @test "arguments that are missing, too many or out of range" {
 	for arguments in '' run exec 'exec x' 'rm' 'version more' 'stop -t x y' 'run --memory lots busybox' \
-		'run --cpus none busybox' 'run -p 99999:1 busybox' 'run --ulimit nofile busybox' 'run --network host busybox' \
+		'run --cpus none busybox' 'run --cpus 4096 busybox' 'run --vcpus 4096 busybox' 'run -p 99999:1 busybox' 'run --ulimit nofile busybox' 'run --network host busybox' \
 		'run --hypervisor none-such busybox' 'run -v not/a/name:/x busybox' 'run --mount type=odd busybox' \
 		'run --security-opt odd busybox' 'run --add-host nonsense busybox' 'run --restart always busybox' \
 		'run --name -x busybox' 'logs nobody-here' 'stop nobody-here' 'inspect nobody-here' 'rm nobody-here'; do
