@@ -106,9 +106,9 @@ static const struct part {
 } parts[] = {
     {GROUP_STARTUP, "starting", measure_startup, 1, true, METRIC_RUN, METRIC_DELETE},
     {GROUP_SYSCALLS, "system calls, processor", measure_work, 2, false, METRIC_GETPPID, METRIC_COPY},
+    {GROUP_MEMORY, "idling", measure_idle, 2, false, METRIC_IDLE_MEMORY, METRIC_IDLE_CPU},
     {GROUP_FILES, "files", measure_files, 2, false, METRIC_ROOT_WRITE, METRIC_VOLUME_RANDOM_WRITE},
     {GROUP_NETWORK, "network", measure_network, 2, false, METRIC_HTTP_LATENCY, METRIC_HTTP_LOAD},
-    {GROUP_MEMORY, "idling", measure_idle, 2, false, METRIC_IDLE_MEMORY, METRIC_IDLE_CPU},
     {GROUP_NETWORK, "application", measure_application, 3, true, METRIC_APP_READY, METRIC_APP_LOAD},
     {GROUP_CPU, "sysbench", measure_sysbench, 3, false, METRIC_SYSBENCH, METRIC_SYSBENCH},
     {GROUP_FILES, "fio", measure_fio, 3, false, METRIC_FIO_ROOT_WRITE, METRIC_FIO_VOLUME_RANDOM_WRITE},

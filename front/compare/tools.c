@@ -104,9 +104,11 @@ static struct error *ask_version(struct launcher *launcher, char *program, char 
 {
     char *const arguments[] = {program, (char[]){"--version"}, NULL};
     struct launched launched = {0};
-    TRY(launch(launcher, arguments, ASK_LIMIT, &launched));  /* wrk says it with a bad exit code */
-    launched.output[strcspn(launched.output, "\n[")] = '\0'; /* wrk has its author behind a bracket */
-    *ret_version = must_copy(launched.output);
+    TRY(launch(launcher, arguments, ASK_LIMIT, &launched)); /* wrk says it with a bad exit code */
+    size_t length = strcspn(launched.output, "\n[");        /* wrk has its author behind a bracket */
+    while (length > 0 && launched.output[length - 1] == ' ')
+        length--;
+    *ret_version = must_copy_length(launched.output, length);
     launched_clear(&launched);
     return NULL;
 }
