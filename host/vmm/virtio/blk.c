@@ -200,40 +200,48 @@ static bool take_segments(struct blk_request *request, const struct virtqueue_ch
     return true;
 }
 
-/* Finishes the request, or hands it over. */
-static void start(struct blk_request *request, uint64_t sector, const struct virtqueue_chain *chain)
+/* Checks what the guest asks for; the status that says why it cannot be, or OK. */
+static uint8_t check(struct blk_request *request, uint64_t sector, const struct virtqueue_chain *chain)
 {
-    struct blk *blk = request->blk;
-    bool is_valid = true;
+    bool is_valid;
     switch (request->type) {
     case VIRTIO_BLK_T_IN:
-        is_valid = check_move(request, sector);
-        if (is_valid && blk->tries_cache && request->length <= AT_ONCE_MAX)
-            move_all(request, RWF_NOWAIT);
-        break;
     case VIRTIO_BLK_T_OUT:
         is_valid = check_move(request, sector);
         break;
     case VIRTIO_BLK_T_FLUSH:
-        is_valid = blk->device.features >> VIRTIO_BLK_F_FLUSH & 1;
+        is_valid = request->blk->device.features >> VIRTIO_BLK_F_FLUSH & 1;
         break;
-    case VIRTIO_BLK_T_GET_ID:
-        chain_write(chain, 0, blk->identifier, request->length);
-        finish(request);
-        return;
     case VIRTIO_BLK_T_DISCARD:
     case VIRTIO_BLK_T_WRITE_ZEROES:
         is_valid = take_segments(request, chain);
         break;
+    case VIRTIO_BLK_T_GET_ID:
+        is_valid = true;
+        break;
     default:
-        request->status = VIRTIO_BLK_S_UNSUPP;
-        finish(request);
-        return;
+        return VIRTIO_BLK_S_UNSUPP;
     }
-    if (!is_valid)
-        request->status = VIRTIO_BLK_S_IOERR;
-    if (request->status != VIRTIO_BLK_S_OK ||
-        (request->type == VIRTIO_BLK_T_IN && request->moved == request->length))
+    return is_valid ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
+}
+
+/* Does at once what does not wait; false: there is more to do. */
+static bool do_at_once(struct blk_request *request, const struct virtqueue_chain *chain)
+{
+    struct blk *blk = request->blk;
+    if (request->type == VIRTIO_BLK_T_GET_ID)
+        request->moved = chain_write(chain, 0, blk->identifier, request->length);
+    else if (request->type == VIRTIO_BLK_T_IN && blk->tries_cache && request->length <= AT_ONCE_MAX)
+        move_all(request, RWF_NOWAIT);
+    bool fills = request->type == VIRTIO_BLK_T_GET_ID || request->type == VIRTIO_BLK_T_IN;
+    return request->status != VIRTIO_BLK_S_OK || (fills && request->moved == request->length);
+}
+
+/* Finishes the request, or hands it over. */
+static void start(struct blk_request *request, uint64_t sector, const struct virtqueue_chain *chain)
+{
+    request->status = check(request, sector, chain);
+    if (request->status != VIRTIO_BLK_S_OK || do_at_once(request, chain))
         finish(request);
     else
         hand_over(request);
@@ -247,7 +255,6 @@ static struct blk_request *new_request(struct blk *blk, const struct virtqueue_c
     request->blk = blk;
     request->head = chain->head;
     request->type = type;
-    request->status = VIRTIO_BLK_S_OK;
     size_t room = chain->writable_bytes - 1, header = sizeof(struct virtio_blk_outhdr);
     iovec_slice(chain->writable, chain->writable_count, room, 1, &request->outcome);
     if (type == VIRTIO_BLK_T_GET_ID) {
