@@ -16,6 +16,19 @@ load helpers
 	caisson rm -f v
 }
 
+@test "programs on a share run, one after the other" {
+	mkdir -p "$BATS_TEST_TMPDIR/v"
+	cp "$(command -v busybox)" "$BATS_TEST_TMPDIR/v/"
+	# The file server fills pages in which emulated code has run before; QEMU must not run that code again.
+	run caisson run --rm -v "$BATS_TEST_TMPDIR/v:/v" busybox sh -c '
+		for i in 1 2 3; do
+			/v/busybox sh -c "/v/busybox id && /v/busybox cat /proc/uptime && /v/busybox md5sum /v/busybox" >/dev/null || exit
+		done
+		/v/busybox md5sum /v/busybox'
+	expect_status 0
+	[ "${output%% *}" = "$(md5sum <"$BATS_TEST_TMPDIR/v/busybox" | cut -d " " -f 1)" ]
+}
+
 @test "a single file, and two directories" {
 	mkdir "$BATS_TEST_TMPDIR/one" "$BATS_TEST_TMPDIR/two"
 	echo 1 >"$BATS_TEST_TMPDIR/one/f"
