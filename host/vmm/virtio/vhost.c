@@ -210,7 +210,10 @@ struct error *vhost_start(struct vhost *vhost, const struct virtio_device *devic
         if (device->queues[i].ready)
             TRY(start_queue(vhost, device, i, call_fd));
     }
-    return NULL;
+    /* An answer means that all before it is done. The driver may notify only then: a queue's notification
+       that overtakes its start is lost on some servers, and ends the thread of others. */
+    uint64_t features;
+    return ask_number(vhost, GET_FEATURES, &features);
 }
 
 struct error *vhost_stop(struct vhost *vhost, const struct virtio_device *device)
