@@ -61,9 +61,11 @@ unsigned growth_vcpus(const struct sandbox *sandbox, const struct hv_ops *ops)
     const struct settings *settings = sandbox->settings;
     if (!may_grow(sandbox, ops))
         return settings->vcpus;
-    unsigned most = host_vcpus();
-    if (settings->vcpus_max > 0 && settings->vcpus_max < most)
-        most = settings->vcpus_max;
+    unsigned host = host_vcpus(), most = settings->vcpus_max;
+    if (most == 0)
+        most = 2 * settings->vcpus > SETTINGS_VCPUS_GROWTH ? 2 * settings->vcpus : SETTINGS_VCPUS_GROWTH;
+    if (most > host)
+        most = host;
     bool expected = settings->vcpus_max > 0 || (is_pod(sandbox) && !settings->limits_told);
     bool cheap = ops->capabilities & HV_IDLE_VCPUS;
     return (expected || cheap) && most > settings->vcpus ? most : settings->vcpus;

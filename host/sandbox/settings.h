@@ -35,6 +35,8 @@
    is more. Memory that a guest may come to have costs before it has it: of 24 GiB 2 MiB in QEMU's bitmaps and
    page tables for each machine. */
 #define SETTINGS_MEMORY_GROWTH (4ull << 30)
+/* The same of processors: the guest's kernel has some 200 KiB for each that may come. */
+#define SETTINGS_VCPUS_GROWTH 8
 #define SETTINGS_PORTS_MAX 256
 
 struct settings {
