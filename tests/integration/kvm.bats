@@ -3,6 +3,7 @@
 
 bats_require_minimum_version 1.5.0
 stderr='' # filled by run
+PATH=$CAISSON_DIST/bin:$PATH
 kvm_run=$BATS_TEST_DIRNAME/../kvm/run
 
 setup_file() {
