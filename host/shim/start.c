@@ -54,6 +54,10 @@ static void leave_terminal(void)
     setsid();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
+    /* The shim listens to these as long as it serves. After that it is ending, and has its socket to remove.
+     */
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
     prctl(PR_SET_NAME, "caisson-shim");
 }
 
