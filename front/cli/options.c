@@ -84,6 +84,9 @@ static struct error *store(struct cursor *cursor, const struct option *option, c
     case OPTION_LIST:
         strv_append(member, value);
         return NULL;
+    case OPTION_BOUND:
+        value = strcmp(value, "-1") == 0 ? "0" : value;
+        /* fall through */
     case OPTION_NUMBER:
         TRY(parse_unsigned(what, value, 0, INT64_MAX, &number));
         *(int64_t *)member = (int64_t)number;

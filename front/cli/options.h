@@ -19,6 +19,7 @@ enum option_kind {
     OPTION_TEXT,        /* const char *, into the command line */
     OPTION_LIST,        /* char **, a vector of copies; may be given again and again */
     OPTION_NUMBER,      /* int64_t, not negative */
+    OPTION_BOUND,       /* the same; -1, as people say "none" elsewhere, is 0 */
     OPTION_SIZE,        /* uint64_t, in bytes */
     OPTION_THOUSANDTHS, /* uint64_t */
     OPTION_REFUSED, /* none: the help says why, and so does the error; takes a value where it has a name */

@@ -44,7 +44,7 @@ const struct option run_options[] = {
         "none, outgoing connections, or a namespace"),
     RUN("net", 0, OPTION_TEXT, network, "none|user|ns:PATH", NULL),
     REFUSED("pid", "MODE", "the container has a kernel of its own, and so its own processes"),
-    RUN("pids-limit", 0, OPTION_NUMBER, pids, "N", "limit of processes"),
+    RUN("pids-limit", 0, OPTION_BOUND, pids, "N", "limit of processes; 0 or -1: none"),
     RUN("platform", 0, OPTION_TEXT, platform, "PLATFORM", "only this machine's: linux/amd64"),
     RUN("privileged", 0, OPTION_FLAG, privileged, NULL, "all rights inside the virtual machine"),
     RUN("publish", 'p', OPTION_LIST, ports, "[IP:]HOST:PORT[/udp]", "publish a port; implies --net user"),

@@ -127,7 +127,6 @@ static void on_devices(void *context, struct error *error)
     device_set_free(TAKE_PTR(container->devices));
     struct ttrpc_call *call = TAKE_PTR(container->create_call);
     if (error) {
-        error = error_wrap(error, "creating the container %s", container->id);
         kmsg_error(&agent->options.kmsg, KMSG_WARNING, agent_remove_container(container));
     }
     rpc_answer(call, error);

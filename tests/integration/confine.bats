@@ -57,6 +57,8 @@ load helpers
 }
 
 @test "more processes than --pids-limit cannot be" {
+	run caisson run --rm --pids-limit -1 busybox cat /sys/fs/cgroup/pids.max
+	expect_line max
 	run caisson run --rm --pids-limit 5 busybox sh -c 'for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; wait'
 	expect_output "fork"
 }
