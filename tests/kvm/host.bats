@@ -4,11 +4,11 @@
 bats_require_minimum_version 1.5.0
 stderr='' # filled by run
 PATH=$CAISSON_DIST/bin:$PATH
-kvm_run=$BATS_TEST_DIRNAME/../kvm/run
+kvm_run=$BATS_TEST_DIRNAME/run
 
 setup_file() {
 	local reason
-	reason=$("$BATS_TEST_DIRNAME/../kvm/cloud-kernel" 2>&1 >/dev/null) || skip "no KVM host: $reason"
+	reason=$("$BATS_TEST_DIRNAME/cloud-kernel" 2>&1 >/dev/null) || skip "no KVM host: $reason"
 }
 
 # No process, no file of it is left. TMPDIR is this test's own.
