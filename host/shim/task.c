@@ -423,13 +423,15 @@ static void handle_checkpoint(void *context, struct ttrpc_call *call, const Prot
 /* ---- shutdown ---- */
 
 /* containerd calls it after each Delete: while containers remain it does nothing. A creation that is still
-   under way is interrupted when it is the caller's own. */
+   under way is interrupted when it is the caller's own. What the Sandbox API made is ended by ShutdownSandbox,
+   which comes after the last Delete. */
 static void handle_shutdown(void *context, struct ttrpc_call *call, const ProtobufCMessage *message)
 {
     REQUEST(Task__ShutdownRequest, message);
     struct shim *shim = context;
     bool interrupts = sandbox_is_for_creation_of(shim->sandbox, request->id);
-    if (sandbox_is_wanted(shim->sandbox) && !request->now && !interrupts)
+    bool is_wanted = shim->pod || sandbox_is_wanted(shim->sandbox);
+    if (is_wanted && !request->now && !interrupts)
         ttrpc_reply_empty(call);
     else
         shim_end(shim, call);
