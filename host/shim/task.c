@@ -423,8 +423,8 @@ static void handle_checkpoint(void *context, struct ttrpc_call *call, const Prot
 /* ---- shutdown ---- */
 
 /* containerd calls it after each Delete: while containers remain it does nothing. A creation that is still
-   under way is interrupted when it is the caller's own. What the Sandbox API made is ended by ShutdownSandbox,
-   which comes after the last Delete. */
+   under way is interrupted when it is the caller's own. What the Sandbox API made is ended by
+   ShutdownSandbox, which comes after the last Delete. */
 static void handle_shutdown(void *context, struct ttrpc_call *call, const ProtobufCMessage *message)
 {
     REQUEST(Task__ShutdownRequest, message);
