@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * libevent's utilities mention the resolver, which a static link would then carry whole, though our
- * static programs (agent, monitor) know only addresses. These take its place: a source of such a program, in no library.
+ * static programs (agent, monitor) know only addresses. These take its place: a source of such a program, in
+ * no library.
  */
 #include <netdb.h>
 #include <stddef.h>
