@@ -86,7 +86,7 @@ static struct error *store(struct cursor *cursor, const struct option *option, c
         return NULL;
     case OPTION_BOUND:
         value = strcmp(value, "-1") == 0 ? "0" : value;
-        /* fall through */
+        __attribute__((fallthrough));
     case OPTION_NUMBER:
         TRY(parse_unsigned(what, value, 0, INT64_MAX, &number));
         *(int64_t *)member = (int64_t)number;
