@@ -228,7 +228,8 @@ static const char *emulation_parameters(const struct hv_config *config, const st
 {
     if (launch->kvm)
         return "";
-    return config->share_count > 0 ? " mitigations=off init_on_alloc=1" : " mitigations=off";
+    bool clears = config->share_count > 0 && !launch->keeps_pages;
+    return clears ? " mitigations=off init_on_alloc=1" : " mitigations=off";
 }
 
 /*
