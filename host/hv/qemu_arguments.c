@@ -228,8 +228,7 @@ static const char *emulation_parameters(const struct hv_config *config, const st
 {
     if (launch->kvm)
         return "";
-    bool clears = config->share_count > 0 && !launch->keeps_pages;
-    return clears ? " mitigations=off init_on_alloc=1" : " mitigations=off";
+    return config->share_count > 0 ? " mitigations=off init_on_alloc=1" : " mitigations=off";
 }
 
 /*

@@ -28,7 +28,6 @@ struct qemu_launch {
     const char *cpu;    /* value of -cpu */
     const char *kernel; /* as QEMU sees the paths, which may be inside a jail */
     const char *initrd;
-    bool keeps_pages; /* the guest is not to clear pages for the file servers' sake */
 };
 
 /* The guest sees the link as the virtio-serial port of this name. */

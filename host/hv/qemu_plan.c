@@ -3,7 +3,6 @@
 
 #include "base/fd.h"
 #include "base/path.h"
-#include "base/process.h"
 #include "base/strv.h"
 #include "hv/file_mark.h"
 #include "hv/hash.h"
@@ -146,21 +145,6 @@ struct error *qemu_identity_kvm(char **ret_text)
     return identify(true, ret_text);
 }
 
-/* QEMU before 8 gets away with stale translations (qemu_arguments.c); but of its guests that clear pages and
-   have several processors one in a hundred panicked at boot, writing to a page that was there. */
-static bool keeps_pages(const char *binary, const struct hv_config *config, bool kvm)
-{
-    if (kvm || config->share_count == 0 || (config->vcpus < 2 && config->vcpus_max < 2))
-        return false;
-    char version[] = "--version";
-    char *const arguments[] = {(char *)(uintptr_t)binary, version, NULL};
-    const struct process_options options = {.arguments = arguments};
-    _cleanup_free_ char *output = NULL;
-    _cleanup_error_ struct error *error = process_run_checked(&options, 64 << 10, &output);
-    const char *number = error ? NULL : strstr(output, "version ");
-    return number && strtoul(number + strlen("version "), NULL, 10) < 8;
-}
-
 struct error *qemu_plan_new(const struct hv_config *config, bool kvm, struct qemu_plan **ret_plan)
 {
     TRY(qemu_check_config(config));
@@ -176,12 +160,8 @@ struct error *qemu_plan_new(const struct hv_config *config, bool kvm, struct qem
     error = path_resolve(config->initrd, &initrd);
     if (error)
         return error_wrap(error, "guest initrd");
-    const struct qemu_launch launch = {.binary = binary,
-        .kvm = kvm,
-        .cpu = cpu_model(kvm),
-        .kernel = kernel,
-        .initrd = initrd,
-        .keeps_pages = keeps_pages(binary, config, kvm)};
+    const struct qemu_launch launch = {
+        .binary = binary, .kvm = kvm, .cpu = cpu_model(kvm), .kernel = kernel, .initrd = initrd};
     TRY(make_jail(plan, config, &launch));
     TRY(give_fds(plan, config));
     TRY(keep_state(plan, config->snapshot));
