@@ -164,8 +164,7 @@ static void add_machine(char ***line, const struct hv_config *config, const stru
     if (launch->kvm)
         strv_append(line, "kvm");
     else
-        strv_append_printf(
-            line, "tcg,tb-size=%d,thread=%s", TRANSLATION_MIB, most_vcpus(config) > 1 ? "multi" : "single");
+        strv_append_printf(line, "tcg,tb-size=%d,thread=single", TRANSLATION_MIB);
     strv_append(line, "-cpu");
     strv_append(line, launch->cpu);
     strv_append(line, "-smp");

@@ -162,7 +162,7 @@ static void test_processors_and_own_parameters(void **state)
     _cleanup_strv_ char **line = qemu_arguments(&config, &emulated);
     assert_string_equal(value_of(line, "-smp"), "4");
     assert_string_equal(value_of(line, "-m"), "129M");
-    assert_non_null(strstr(value_of(line, "-accel"), "thread=multi"));
+    assert_non_null(strstr(value_of(line, "-accel"), "thread=single"));
     qemu_add_kernel_parameter(line, "x=1");
     const char *append = value_of(line, "-append");
     assert_non_null(strstr(append, " agent.log=debug x=1"));
@@ -180,7 +180,7 @@ static void test_machines_that_grow(void **state)
     _cleanup_strv_ char **line = qemu_arguments(&config, &emulated);
     assert_string_equal(value_of(line, "-smp"), "2");
     assert_string_equal(value_of(line, "-m"), "1024M");
-    assert_non_null(strstr(value_of(line, "-accel"), "thread=multi"));
+    assert_non_null(strstr(value_of(line, "-accel"), "thread=single"));
     assert_non_null(strstr(value_of(line, "-append"), " mem=128M maxcpus=1"));
     assert_true(has_part(line, "memory-backend-memfd,id=ram,size=1024M,share=on"));
     assert_true(has_part(line, "virtio-scsi-device,id=hot"));
