@@ -97,8 +97,8 @@ struct hv_config {
      *   memory  MemHotplugByProbe with hv_memory_address of each further block. Where memory_max is the
      *           larger one, both are rounded up to whole blocks of HV_MEMORY_BLOCK bytes, and the guest
      *           starts with the first `memory` bytes.
-     *   vCPUs   OnlineCPUMem with nb_cpus, the number of further ones, and cpu_only. Emulated machines pay
-     *           for a second processor with slower atomic operations, so ask for it only where it may come.
+     *   vCPUs   OnlineCPUMem with nb_cpus, the number of further ones, and cpu_only. Emulated processors
+     *           share one thread of the host, so ask for more only where the guest is to see them.
      */
     unsigned vcpus_max;
     uint64_t memory_max;

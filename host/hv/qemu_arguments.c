@@ -4,12 +4,12 @@
 #include "base/strv.h"
 #include "hv/qemu_disks.h"
 #include "hv/relay.h"
+#include "hv/size.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <string.h>
 
-#define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 #define MEMORY_LEAST (48 * MIB)
 #define MEMORY_MOST (UINT64_C(1) << 40)
@@ -40,28 +40,6 @@ size_t qemu_room(const struct hv_config *config)
 {
     size_t count = count_devices(config);
     return count < QEMU_SLOTS ? QEMU_SLOTS - count : 0;
-}
-
-static bool memory_grows(const struct hv_config *config)
-{
-    return config->memory_max > config->memory;
-}
-
-static unsigned most_vcpus(const struct hv_config *config)
-{
-    return config->vcpus_max > config->vcpus ? config->vcpus_max : config->vcpus;
-}
-
-static uint64_t rounded_up(uint64_t bytes, uint64_t unit)
-{
-    return (bytes + unit - 1) / unit * unit;
-}
-
-/* All memory the machine can come to have, in MiB. */
-static uint64_t most_memory(const struct hv_config *config)
-{
-    return memory_grows(config) ? rounded_up(config->memory_max, HV_MEMORY_BLOCK) / MIB
-                                : rounded_up(config->memory, MIB) / MIB;
 }
 
 uint64_t qemu_memory_address(uint64_t offset)
@@ -148,10 +126,10 @@ static void add_memory(char ***line, const struct hv_config *config)
     if (snapshot)
         strv_append_printf(line,
             "memory-backend-file,id=ram,size=%" PRIu64 "M,mem-path=" QEMU_MEMORY_PATH ",share=%s",
-            most_memory(config), snapshot->state < 0 ? "on" : "off");
+            most_memory(config) / MIB, snapshot->state < 0 ? "on" : "off");
     else
         strv_append_printf(
-            line, "memory-backend-memfd,id=ram,size=%" PRIu64 "M,share=on", most_memory(config));
+            line, "memory-backend-memfd,id=ram,size=%" PRIu64 "M,share=on", most_memory(config) / MIB);
 }
 
 static void add_machine(char ***line, const struct hv_config *config, const struct qemu_launch *launch)
@@ -170,7 +148,7 @@ static void add_machine(char ***line, const struct hv_config *config, const stru
     strv_append(line, "-smp");
     strv_append_printf(line, "%u", most_vcpus(config));
     strv_append(line, "-m");
-    strv_append_printf(line, "%" PRIu64 "M", most_memory(config));
+    strv_append_printf(line, "%" PRIu64 "M", most_memory(config) / MIB);
     add_memory(line, config);
     /* virtio-fs is a virtio 1 device; the microvm's transports are legacy unless told. */
     strv_append(line, "-global");

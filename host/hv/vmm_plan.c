@@ -4,13 +4,13 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "hv/programs.h"
+#include "hv/size.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 #define MEMORY_LEAST (48 * MIB)
 
@@ -27,27 +27,6 @@ struct vmm_plan {
     struct vmm_channels channels;
     int control, errors, kvm; /* the monitor's ends */
 };
-
-static bool memory_grows(const struct hv_config *config)
-{
-    return config->memory_max > config->memory;
-}
-
-static unsigned most_vcpus(const struct hv_config *config)
-{
-    return config->vcpus_max > config->vcpus ? config->vcpus_max : config->vcpus;
-}
-
-static uint64_t rounded_up(uint64_t bytes, uint64_t unit)
-{
-    return (bytes + unit - 1) / unit * unit;
-}
-
-static uint64_t most_memory(const struct hv_config *config)
-{
-    return memory_grows(config) ? rounded_up(config->memory_max, HV_MEMORY_BLOCK)
-                                : rounded_up(config->memory, MIB);
-}
 
 static size_t count_devices(const struct hv_config *config)
 {

@@ -221,7 +221,8 @@ static struct error *obey(struct server *server, struct control_message *message
     if (message->type >= ARRAY_SIZE(commands) || !commands[message->type].call)
         return error_new(ERROR_UNIMPLEMENTED, "the monitor has no request %u", message->type);
     if (!(commands[message->type].phases & server->phase))
-        return error_new(ERROR_FAILED_PRECONDITION, "request %u is not for now", message->type);
+        return error_new(ERROR_FAILED_PRECONDITION,
+            "request %u cannot come in this phase of the machine; see docs/vmm.md", message->type);
     return commands[message->type].call(server, message);
 }
 
